@@ -1,0 +1,1 @@
+"""The ruler: metrics over recorded episodes."""

@@ -1,0 +1,1 @@
+"""Our simulator (in the next releases)."""

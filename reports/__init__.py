@@ -1,0 +1,1 @@
+"""From a run on disk to one folder of static HTML."""

@@ -1,0 +1,181 @@
+"""Names -> things, lazily: listing imports nothing heavy, and a typo is answered with the nearest name.
+
+One `Registry` each for models, environments, metrics, controllers and scenario sets. Three routes in, by effort:
+`file.py:Name` on the command line, the decorator `@register_model("me/mine")`, an entry point in the registry's group.
+A plug-in that fails to import becomes an explained failure when it is asked for, never a crash of the host.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from worldsim.errors import ConfigError, UnknownNameError, nearest
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A table from names to objects or to "module:attribute" strings that are imported on first use."""
+
+    def __init__(self, kind: str, builtin: Mapping[str, str], group: str | None = None) -> None:
+        """Starts the table.
+
+        Args:
+            kind: "model", "metric", ...: used in messages.
+            builtin: name -> "module:attribute".
+            group: Entry-point group, for example "worldsim.models".
+        """
+        self.kind = kind
+        self._table: dict[str, str | T] = dict(builtin)
+        self._group = group
+        self._scanned = group is None
+        self._lock = threading.RLock()
+
+    def register(self, name: str, thing: T | str | None = None) -> Any:
+        """Adds a name; with only a name it is a decorator. Taking a name twice is refused."""
+        if thing is None:
+
+            def decorate(inner: T) -> T:
+                self.register(name, inner)
+                return inner
+
+            return decorate
+        with self._lock:
+            if name in self._table:
+                raise ConfigError(f"{self.kind} {name!r} is registered already; choose another name")
+            self._table[name] = thing
+        return thing
+
+    def names(self) -> list[str]:
+        """All names, sorted; imports nothing."""
+        self._scan()
+        return sorted(self._table)
+
+    def __contains__(self, name: object) -> bool:
+        self._scan()
+        return name in self._table
+
+    def get(self, name: str) -> T:
+        """The thing behind a name, or behind "path/to/file.py:Attribute".
+
+        Raises:
+            UnknownNameError: With the nearest known name.
+            ConfigError: If its module cannot be imported or lacks the attribute.
+        """
+        if ".py:" in name:
+            return self._from_file(name)
+        self._scan()
+        with self._lock:
+            if name not in self._table:
+                raise UnknownNameError(
+                    f"no {self.kind} is called {name!r}.{nearest(name, self._table)} "
+                    f"`worldsim ls {self.kind}s` lists them; a file is given as path/to/file.py:Name."
+                )
+            thing = self._table[name]
+            if isinstance(thing, str):
+                thing = self._import(name, thing)
+                self._table[name] = thing
+            return thing
+
+    def _import(self, name: str, target: str) -> T:
+        module_name, _, attribute = target.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+            thing: T = getattr(module, attribute)
+        except (ImportError, AttributeError, SyntaxError) as error:
+            raise ConfigError(f"{self.kind} {name!r} ({target}) cannot be imported: {error}") from error
+        return thing
+
+    def _from_file(self, name: str) -> T:
+        path_text, _, attribute = name.rpartition(":")
+        path = Path(path_text).expanduser().resolve()
+        if not path.is_file():
+            raise UnknownNameError(f"no file {path} for the {self.kind} {name!r}; expected path/to/file.py:Name")
+        module_name = f"_worldsim_file_{path.stem}_{abs(hash(str(path)))}"
+        module = sys.modules.get(module_name)
+        if module is None:
+            spec = importlib.util.spec_from_file_location(module_name, path)
+            if spec is None or spec.loader is None:
+                raise ConfigError(f"{path} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[module_name] = module  # dataclasses look their module up by name
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[module_name]
+                raise
+        if not hasattr(module, attribute):
+            public = [n for n in vars(module) if not n.startswith("_")]
+            raise UnknownNameError(f"{path} has no {attribute!r}.{nearest(attribute, public)}")
+        thing: T = getattr(module, attribute)
+        return thing
+
+    def _scan(self) -> None:
+        with self._lock:
+            if self._scanned:
+                return
+            self._scanned = True
+            for point in entry_points(group=self._group or ""):
+                self._table.setdefault(point.name, f"{point.module}:{point.attr}")
+
+
+MODELS: Registry[Callable[..., Any]] = Registry(
+    "model",
+    {
+        "worldsim/Oracle": "worldsim.oracle:Oracle",
+        "worldsim/Frozen": "worldsim.baselines:Frozen",
+        "worldsim/CopyContext": "worldsim.baselines:CopyContext",
+        "worldsim/ContextMean": "worldsim.baselines:ContextMean",
+        "worldsim/Noise": "worldsim.baselines:Noise",
+        "worldsim/OtherEpisode": "worldsim.oracle:OtherEpisode",
+        "worldsim/OracleOtherFuture": "worldsim.oracle:OracleOtherFuture",
+        "worldsim/OracleCodec": "worldsim.oracle:OracleCodec",
+        "worldsim/Lagged": "worldsim.oracle:Lagged",
+        "worldsim/ShuffledAction": "worldsim.oracle:ShuffledAction",
+    },
+    group="worldsim.models",
+)
+METRICS: Registry[type[Any]] = Registry(
+    "metric",
+    {
+        "fidelity.l1": "worldsim.metrics.fidelity:L1",
+        "fidelity.psnr": "worldsim.metrics.fidelity:PSNR",
+        "fidelity.ssim": "worldsim.metrics.fidelity:SSIM",
+        "fidelity.gradient_zncc": "worldsim.metrics.fidelity:GradientZNCC",
+        "fidelity.l1_static": "worldsim.metrics.fidelity:L1Static",
+        "fidelity.l1_object": "worldsim.metrics.fidelity:L1Object",
+        "fidelity.l1_revealed": "worldsim.metrics.fidelity:L1Revealed",
+        "fidelity.useful_horizon": "worldsim.metrics.fidelity:UsefulHorizon",
+    },
+    group="worldsim.metrics",
+)
+ENVS: Registry[Callable[..., Any]] = Registry(
+    "env",
+    {
+        "blocks": "worldsim.envs.blocks.env:BlocksEnv",
+        "worldsim/Blocks-v0": "worldsim.envs.blocks.env:BlocksEnv",
+    },
+    group="worldsim.envs",
+)
+CONTROLLERS: Registry[Callable[..., Any]] = Registry(
+    "controller",
+    {
+        "noop": "worldsim.envs.controllers:NoOp",
+        "explore": "worldsim.envs.controllers:Explore",
+        "script": "worldsim.envs.controllers:Script",
+        "replay": "worldsim.envs.controllers:Replay",
+        "policy": "worldsim.envs.controllers:Policy",
+    },
+    group="worldsim.controllers",
+)
+
+register_model = MODELS.register
+register_metric = METRICS.register
+register_controller = CONTROLLERS.register
