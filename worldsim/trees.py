@@ -89,10 +89,8 @@ def equal(a: Tree, b: Tree) -> bool:
 
 
 def copy(tree: Tree) -> Tree:
-    """A deep copy: arrays are copied, plain values are shared (they are immutable) or copied (lists)."""
-    return map_leaves(
-        lambda x: x.copy() if isinstance(x, np.ndarray) else (list(x) if isinstance(x, list) else x), tree
-    )
+    """A deep copy: arrays and lists are copied, other plain values are shared, for they are immutable."""
+    return map_leaves(lambda x: x.copy() if isinstance(x, (np.ndarray, list)) else x, tree)
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, NDArray[Any]]:

@@ -33,7 +33,9 @@ class FrameSource(Protocol):
     """
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(T, H, W, 3)."""
+        ...
 
     def __len__(self) -> int: ...
 
