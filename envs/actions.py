@@ -145,7 +145,7 @@ class ActionMap:
 
     Attributes:
         name: "discrete->minerl", ...
-        function: Tree of leaves (..., *leaf) to tree of leaves (..., *leaf); raises ShapeError naming what it cannot map.
+        function: Maps an action or a batch; raises ShapeError naming what it cannot map.
         exact: Every action that it accepts comes back from the map in the other direction.
     """
 
@@ -288,11 +288,15 @@ def _minerl_to_continuous(actions: Mapping[str, Any], lossy: bool) -> Any:
     if not lossy and lost.size and lost.max() > 1e-4:  # 1e-4 degrees: float32 rounding of a turn
         worst = np.unravel_index(int(lost.max(-1).argmax()), lost.shape[:-1])
         raise ShapeError(
-            f"the continuous space cannot express {_words(rows[worst])}: it turns at most {TURN:g} degrees a step and "
-            f"has no key for {', '.join(sorted(set(KEYS) - {k for pair in AXES.values() for k in pair}))}, and opposite "
-            "keys exclude each other. Use the MineRL space, or find_map(..., lossy=True)."
+            f"the continuous space cannot express {_words(rows[worst])}: it turns at most {TURN:g} degrees a step, "
+            f"opposite keys exclude each other, and it lacks {', '.join(sorted(set(KEYS) - _axis_keys()))}. "
+            "Use the MineRL space, or find_map(..., lossy=True)."
         )
     return vector
+
+
+def _axis_keys() -> set[str]:
+    return {key for pair in AXES.values() for key in pair if key}
 
 
 def _subset_to_minerl(actions: Any) -> dict[str, Any]:

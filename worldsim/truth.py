@@ -245,6 +245,13 @@ EDITS: Mapping[str, type[Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class EditSequence:
+    """One fact that takes several edits, made in order: a block stands one cell further on = air here, block there."""
+
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActionChange:
     """From the branch point on, `actions` (a tree with leading axis T) are played instead of the recorded ones."""
 
@@ -263,4 +270,4 @@ class Intervention:
     """One changed fact, described in words for the report. `change` None is the truth itself."""
 
     description: str
-    change: Edit | ActionChange | PromptChange | None = None
+    change: Edit | EditSequence | ActionChange | PromptChange | None = None
