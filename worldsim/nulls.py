@@ -75,11 +75,10 @@ def null_frame(name: str, context: Frames, h: int, *, seed: int, other: FrameSou
         return np.asarray(other[palindrome(max(len(context), 1) - 1 + h, len(other))])
     if len(context) == 0:
         raise ShapeError(f"the null {name!r} needs at least one frame of context, got none")
-    if name == "frozen":
-        return context[-1]
-    if name == "copy-context":
-        return context[palindrome(len(context) - 1 + h, len(context))]
-    return context_mean(context)
+    if name == "context-mean":
+        return context_mean(context)
+    shown: Frames = context[-1 if name == "frozen" else palindrome(len(context) - 1 + h, len(context))]
+    return shown
 
 
 class NullFrames:
@@ -118,4 +117,5 @@ class NullFrames:
             return frame
         if self._mean is not None:
             return self._mean
-        return null_frame(self._name, self._context, t - max(c, 1) + 1, seed=self._seed, other=self._other)
+        h = max(t - c + 1, 1)  # without a context, frame 0 is drawn as if it were the first predicted one
+        return null_frame(self._name, self._context, h, seed=self._seed, other=self._other)

@@ -106,12 +106,14 @@ class TruthBinding:
         seeds: World seed of each row.
         states: Snapshot at the last context frame of each row, or None when the truth has none.
         history: Tree with leaves (B, t, ...): the actions since the reset, for truths that can only be replayed.
+        dynamics: Dynamics seed of each row's reset, or None where the truth's default was used.
     """
 
     make_env: Callable[[], TruthEnv]
     seeds: tuple[int, ...]
     states: tuple[State, ...] | None
     history: ArrayTree
+    dynamics: tuple[int, ...] | None = None
 
 
 @runtime_checkable
@@ -239,4 +241,23 @@ class Metric(Protocol):
 
     def reduce(self, rows: Sequence[Observation]) -> Score:
         """The score of these rows; `value` None with a reason if they do not decide it."""
+        ...
+
+
+@runtime_checkable
+class Averaging(Protocol):
+    """A metric whose score is a function of means: the bootstrap then works on one table instead of calling `reduce`.
+
+    The K numbers of a row are its outcome and the entries of its details that `columns` names. They are averaged first
+    within each world, then over worlds, at each horizon. `reduce` must agree with `finish` of these means.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
+
+    def pointwise(self, means: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The value at each horizon: (..., K) -> (...); NaN where it is not defined."""
+        ...
+
+    def finish(self, means: NDArray[np.float64], horizons: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The score: (..., H, K) means at the H horizons (NaN: no world has one) -> (...); NaN = undefined."""
         ...

@@ -284,6 +284,7 @@ class Episode:
         truth: The true trajectory, with states.
         generated: K samples of each arm.
         rerun: The truth run again from the end of the context with other dynamics; None when the future is closed.
+        codec: The truth's frames after a round trip through the model's codec, or None if it has none.
         branches: Rendered alternatives.
         marks: Named moments of the probe.
         pair_id: Episodes with the same pair_id are twins (an edit and its sham).
@@ -298,6 +299,7 @@ class Episode:
     truth: Trajectory
     generated: tuple[Rollout, ...] = ()
     rerun: Trajectory | None = None
+    codec: FrameSource | None = None
     branches: tuple[Branch, ...] = ()
     marks: tuple[Mark, ...] = ()
     pair_id: str = ""
@@ -343,6 +345,7 @@ class MetricSpec:
         summary: One sentence: the question it answers.
         headline: Shown in the headline table; the others are diagnostics.
         pixel: A pixel score: its ceiling is the codec round trip where the model has a codec.
+        power: The least |ceiling - floor| for which a skill is computed; below it the skill is undefined: no power.
     """
 
     name: str
@@ -359,6 +362,7 @@ class MetricSpec:
     summary: str = ""
     headline: bool = True
     pixel: bool = False
+    power: float = 1e-9
 
     @property
     def family(self) -> str:
@@ -375,7 +379,7 @@ class Observation:
         episode: Episode id.
         scenario: Scenario name.
         world: World seed, the unit that the bootstrap resamples.
-        source: Whose frames were observed: "model", "floor:<null>", "ceiling", "ceiling_codec".
+        source: Whose frames were observed: "model", "null:<name>", "ceiling", "ceiling_codec".
         arm, sample, variant, pair_id: As in the episode and its rollout.
         event: Name of the event within the episode, "" if the episode is the event.
         delay: Steps: the horizon, or how long the thing was unseen; None if that has no meaning.

@@ -1,1 +1,1 @@
-"""The mathematics of the metrics as pure functions."""
+"""The mathematics of the metrics as pure functions of arrays."""
