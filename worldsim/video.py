@@ -1,0 +1,412 @@
+"""Frames on disk: lossless for scoring, H.264 for eyes.
+
+Small frames lie as deflated array chunks (`worldsim.arrays`), which read many times faster than video; large ones as
+FFV1 in Matroska, which is smaller (figures: `docs/run-format.md`). Both give back every byte. H.264 with 4:2:0 chroma
+loses more than a good model does, so nothing is ever scored from an .mp4.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+
+from worldsim.arrays import (
+    CHUNK,
+    PROVENANCE,
+    ArraySource,
+    ArrayWriter,
+    ChunkedSource,
+    open_arrays,
+    part,
+    reading,
+    storing,
+)
+from worldsim.errors import PrerequisiteError, ShapeError, StoreError
+from worldsim.types import Frames, FrameSource, check_frames
+
+__all__ = [
+    "ArraySource",
+    "ArrayWriter",
+    "LosslessWriter",
+    "Mp4Writer",
+    "difference",
+    "open_arrays",
+    "open_lossless",
+    "read_metadata",
+    "watchable_scale",
+    "write_mp4",
+    "write_png",
+]
+
+Kind: TypeAlias = Literal["auto", "arrays", "ffv1"]
+#: Frames with more pixels than this are stored as FFV1, smaller ones as arrays.
+ARRAYS_UP_TO = 160 * 160
+#: Frames that an FFV1 source decodes at a time. Each is a keyframe, so a small number keeps random access cheap.
+FFV1_CHUNK = 16
+#: Matroska counts in milliseconds, so frames closer than this many a second would share a time stamp.
+FFV1_MAX_FPS = 250
+
+
+class _VideoWriter:
+    """An encoder that streams frames into `path` + ".part" and renames it on close."""
+
+    def __init__(
+        self, path: Path, container: str, fps: float, options: dict[str, str], metadata: Mapping[str, Any]
+    ) -> None:
+        import av
+
+        self.path = path
+        self.count = 0
+        with storing(path):
+            self._container = av.open(str(part(path)), "w", format=container, options=options)
+        self._container.flags |= av.container.Flags.bitexact.value  # no random ids: equal content, equal bytes
+        if metadata:  # the one tag that both containers keep as it is
+            self._container.metadata["comment"] = json.dumps(dict(metadata), sort_keys=True)
+        self._fps = _rate(fps)
+        self._stream: Any = None
+        self._open = True
+
+    def _encode(self, frame: Any) -> None:
+        if not self._open:
+            raise StoreError(f"{self.path} is closed: open another writer to write more")
+        frame.pts = self.count
+        frame.time_base = 1 / self._fps
+        with storing(self.path):
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        self.count += 1
+
+    def close(self) -> Path:
+        if self._open:
+            with storing(self.path):
+                for packet in self._stream.encode(None):
+                    self._container.mux(packet)
+                self._container.close()
+                self._open = False
+                part(self.path).replace(self.path)
+        return self.path
+
+    def abort(self) -> None:
+        if self._open:
+            self._open = False
+            with contextlib.suppress(OSError, ValueError):
+                self._container.close()
+            part(self.path).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class _Ffv1Writer(_VideoWriter):
+    """RGB without loss: FFV1 version 3 on bgr0 (a mere shuffle of bytes), each frame a keyframe with a checksum."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, metadata: Mapping[str, Any]) -> None:
+        super().__init__(path, "matroska", min(fps, FFV1_MAX_FPS), {}, metadata)
+        options = {"level": "3", "coder": "range_def", "context": "0", "g": "1", "slices": "4", "slicecrc": "1"}
+        self._stream = self._container.add_stream("ffv1", rate=self._fps, options=options)
+        self._stream.height, self._stream.width = size
+        self._stream.pix_fmt = "bgr0"
+        self._stream.codec_context.time_base = 1 / self._fps
+        self._stream.codec_context.thread_count = 1
+
+    def append(self, frames: Frames) -> None:
+        import av
+
+        for frame in frames:
+            self._encode(av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="bgr0"))
+
+
+class LosslessWriter:
+    """Streams (n, H, W, 3) uint8 frames to disk without loss and in bounded memory.
+
+    Attributes:
+        path: The file's final name: `stem` + ".npz" or ".mkv".
+        kind: "arrays" or "ffv1", as chosen.
+        count: Frames so far.
+    """
+
+    def __init__(
+        self,
+        stem: str | os.PathLike[str],
+        size: tuple[int, int],
+        fps: float,
+        *,
+        kind: Kind = "auto",
+        chunk: int = CHUNK,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Opens the file under a temporary name.
+
+        Args:
+            stem: Path without suffix.
+            size: (H, W).
+            fps: Frames per second of simulated time.
+            kind: "auto" takes arrays up to 160x160 pixels and FFV1 above.
+            chunk: Frames in one member of the arrays.
+            metadata: Plain values kept in the file, for `read_metadata`.
+        """
+        if kind not in ("auto", "arrays", "ffv1"):
+            raise ShapeError(f"LosslessWriter.kind must be 'auto', 'arrays' or 'ffv1', got {kind!r}")
+        self.size = (int(size[0]), int(size[1]))
+        self.count = 0
+        self.kind = kind if kind != "auto" else ("arrays" if size[0] * size[1] <= ARRAYS_UP_TO else "ffv1")
+        base = Path(stem)
+        self._arrays: ArrayWriter | None = None
+        self._video: _Ffv1Writer | None = None
+        if self.kind == "arrays":
+            self.path = base.with_name(base.name + ".npz")
+            self._arrays = ArrayWriter(self.path, name="frames", chunk=chunk, metadata=metadata)
+        else:
+            self.path = base.with_name(base.name + ".mkv")
+            self._video = _Ffv1Writer(self.path, self.size, fps, metadata or {})
+
+    def append(self, frames: Frames) -> None:
+        """Adds (n, H, W, 3) uint8 frames, n >= 0."""
+        check_frames(frames, ndim=4, what="frames")
+        if frames.shape[1:3] != self.size:
+            raise ShapeError(f"{self.path.name} takes frames of {self.size} (H, W), got {frames.shape[1:3]}")
+        self.count += len(frames)
+        if self._arrays is not None:
+            self._arrays.append(frames)
+        elif self._video is not None:
+            self._video.append(np.ascontiguousarray(frames))
+
+    def close(self) -> Path:
+        """Finishes the file, gives it its final name, and returns it. Without a frame there is no file."""
+        if self.count == 0:
+            self.abort()
+            return self.path
+        return (self._arrays or self._video).close()  # type: ignore[union-attr]
+
+    def abort(self) -> None:
+        """Removes the unfinished file."""
+        (self._arrays or self._video).abort()  # type: ignore[union-attr]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class Ffv1Source(ChunkedSource):
+    """Frames of a lossless .mkv; every frame is a keyframe, so a seek is exact."""
+
+    def __init__(self, path: Path) -> None:
+        import av
+
+        try:
+            with av.open(str(path)) as container:
+                stream = container.streams.video[0]
+                self.fps: Fraction = stream.average_rate
+                size = (stream.height, stream.width)
+                count = round(Fraction(container.duration, av.time_base) * self.fps)
+        except (OSError, ValueError, IndexError, TypeError) as error:
+            raise StoreError(f"{path} is not a complete lossless video ({error}); record the episode again") from error
+        super().__init__(path, (count, *size, 3), np.dtype(np.uint8), FFV1_CHUNK)
+
+    def _read(self, start: int, stop: int) -> Frames:
+        import av
+
+        out = np.empty((stop - start, *self.shape[1:]), np.uint8)
+        done = np.zeros(stop - start, bool)
+        try:
+            with av.open(str(self.path)) as container:
+                stream = container.streams.video[0]
+                if start:
+                    # half a frame late, then backwards: time stamps are rounded to milliseconds
+                    container.seek(round((start + 0.5) / self.fps / stream.time_base), stream=stream)
+                for frame in container.decode(stream):
+                    i = round(frame.pts * stream.time_base * self.fps) - start
+                    if i >= stop - start:
+                        break
+                    if i >= 0:
+                        out[i] = frame.to_ndarray(format="rgb24")
+                        done[i] = True
+                    if done.all():
+                        break
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be decoded ({error}); record the episode again") from error
+        if not done.all():
+            raise StoreError(f"{self.path} lacks frame {start + int(np.argmin(done))}; record the episode again")
+        return out
+
+
+def open_lossless(path: str | os.PathLike[str]) -> FrameSource:
+    """What `LosslessWriter` wrote, as a (T, H, W, 3) stack that reads only what is asked for.
+
+    Args:
+        path: With its suffix, or without one: then .npz or .mkv, whichever is there.
+    """
+    target = Path(path)
+    if target.suffix not in (".npz", ".mkv"):
+        both = [target.with_name(target.name + suffix) for suffix in (".npz", ".mkv")]
+        target = next((candidate for candidate in both if candidate.exists()), both[0])
+    if target.suffix == ".mkv":
+        return Ffv1Source(target)
+    return open_arrays(target)
+
+
+class Mp4Writer(_VideoWriter):
+    """Streams frames into an .mp4 that every browser plays and seeks: H.264, 4:2:0, BT.709, index in front.
+
+    A keyframe every 12 frames and no B-frames make a seek take 1-2 ms; crf 18 is visually lossless.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: tuple[int, int],
+        fps: float,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        scale: int = 1,
+        crf: int = 18,
+        keyframe_every: int = 12,
+    ) -> None:
+        """Opens the file under a temporary name.
+
+        Args:
+            path: The final name.
+            size: (H, W) of the frames that will be appended.
+            fps: Frames per second.
+            metadata: Plain values kept in the file, for `read_metadata` (see `worldsim.provenance`).
+            scale: Each pixel is drawn scale x scale, so that 64x64 can be watched.
+            crf: x264's quality; lower is better.
+            keyframe_every: Frames from one keyframe to the next.
+        """
+        import av
+
+        if scale < 1:
+            raise ShapeError(f"scale must be a whole number >= 1, got {scale}")
+        if "libx264" not in av.codecs_available:
+            raise PrerequisiteError("this PyAV has no H.264 encoder: `pip install --force-reinstall av` brings one")
+        super().__init__(Path(path), "mp4", fps, {"movflags": "+faststart"}, dict(metadata or {}))
+        self.size, self.scale = (int(size[0]), int(size[1])), scale
+        # one thread: the same bytes on every machine, and the simulation keeps the other cores
+        options = {"crf": str(crf), "preset": "veryfast", "g": str(keyframe_every), "bf": "0", "threads": "1"}
+        self._stream = self._container.add_stream("libx264", rate=self._fps, options=options)
+        self._stream.height, self._stream.width = (n * scale + n * scale % 2 for n in self.size)  # 4:2:0 needs even
+        self._stream.pix_fmt = "yuv420p"
+        context = self._stream.codec_context
+        context.time_base = 1 / self._fps
+        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709 in ISO/IEC 23091-4
+        context.color_range = 1  # 16..235
+
+    def append(self, frames: Frames) -> None:
+        """Adds (n, H, W, 3) or one (H, W, 3) uint8 frames."""
+        import av
+
+        stack = frames[None] if frames.ndim == 3 else frames
+        check_frames(stack, ndim=4, what="frames")
+        if stack.shape[1:3] != self.size:
+            raise ShapeError(f"{self.path.name} takes frames of {self.size} (H, W), got {stack.shape[1:3]}")
+        odd = [(n * self.scale) % 2 for n in self.size]
+        for frame in stack:
+            big = frame.repeat(self.scale, 0).repeat(self.scale, 1) if self.scale > 1 else frame
+            if any(odd):  # repeat the last row or column: a black edge would bleed into the picture
+                big = np.pad(big, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(big), format="rgb24")
+            self._encode(picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"))
+
+    def close(self) -> Path:
+        """Finishes the file, gives it its final name, and returns it. Without a frame there is no file."""
+        if self.count == 0:
+            self.abort()
+            return self.path
+        return super().close()
+
+
+def write_mp4(
+    path: str | os.PathLike[str],
+    frames: Iterable[Frames],
+    fps: float,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    scale: int = 1,
+) -> Path:
+    """Writes an iterable of (H, W, 3) frames as an .mp4 for eyes, one frame at a time in memory."""
+    writer: Mp4Writer | None = None
+    try:
+        for frame in frames:
+            writer = writer or Mp4Writer(path, (frame.shape[0], frame.shape[1]), fps, metadata=metadata, scale=scale)
+            writer.append(frame)
+    except BaseException:
+        if writer is not None:
+            writer.abort()
+        raise
+    if writer is None:
+        raise StoreError(f"{path} would hold no frame: the iterable was empty")
+    return writer.close()
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The plain values that were given as `metadata`; {} if none were."""
+    target = Path(path)
+    if target.suffix == ".npz":
+        with reading(target) as archive:
+            text = archive.read(PROVENANCE) if PROVENANCE in archive.namelist() else b"{}"
+    else:
+        import av
+
+        try:
+            with av.open(str(target)) as container:  # Matroska spells its tags in capitals
+                tags = {name.lower(): value for name, value in container.metadata.items()}
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{target} is not a video: {error}") from error
+        text = tags.get("comment", "{}").encode()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}  # a comment that somebody else wrote
+    return found if isinstance(found, dict) else {}
+
+
+def write_png(path: str | os.PathLike[str], frame: Frames) -> Path:
+    """Writes one (H, W, 3) uint8 frame as a PNG."""
+    import cv2
+
+    check_frames(frame, ndim=3, what="frame")
+    target = Path(path)
+    _, data = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    with storing(target):
+        part(target).write_bytes(data.tobytes())
+        part(target).replace(target)
+    return target
+
+
+def difference(a: Frames, b: Frames) -> Frames:
+    """|a - b| for eyes: black where equal, doubled so that small errors show, clipped at 255. Any equal shapes."""
+    if a.shape != b.shape:
+        raise ShapeError(f"difference needs equal shapes, got {a.shape} and {b.shape}")
+    apart = np.abs(a.astype(np.int16) - b.astype(np.int16))
+    doubled: Frames = np.minimum(apart * 2, 255).astype(np.uint8)
+    return doubled
+
+
+def watchable_scale(size: tuple[int, int], target: int = 256) -> int:
+    """The whole factor that brings the smaller side of (H, W) up to about `target` pixels."""
+    return max(1, round(target / min(size)))
+
+
+def _rate(fps: float) -> Fraction:
+    if not 0 < fps < 10_000:
+        raise ShapeError(f"fps must be above 0 and below 10000, got {fps}")
+    return Fraction(fps).limit_denominator(1001)  # 30000/1001 is the oddest rate in use
