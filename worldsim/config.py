@@ -76,14 +76,14 @@ class EvalConfig:
             raise ConfigError(f"step_timeout must be positive seconds, got {self.step_timeout}")
         if self.drive_from == "generated" and (self.samples > 1 or self.reanchor_every):
             raise ConfigError(
-                "with drive_from=generated the actions follow the model's own frames, so each sample would need a truth "
-                "of its own: use samples=1 and reanchor_every=0"
+                "with drive_from=generated the actions follow the model's own frames, so each sample would need a "
+                "truth of its own: use samples=1 and reanchor_every=0"
             )
         parse_shard(self.shard)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """ "2/4" -> (2, 4). Raises ConfigError unless 1 <= i <= n."""
+    """Reads "2/4" as (2, 4). Raises ConfigError unless 1 <= i <= n."""
     try:
         part, total = (int(x) for x in text.split("/"))
     except ValueError:

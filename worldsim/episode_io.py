@@ -192,8 +192,8 @@ class EpisodeWriter:
             self._optional[name] = video.LosslessWriter(self.folder / name, self._size, self._fps)
         self._optional[name].append(frame[None])
 
-    def finish(self, snapshots: Mapping[str, State], first_action: Any) -> None:
-        """Writes what is only known at the end and closes every file. `first_action` gives the form of no actions."""
+    def finish(self, snapshots: Mapping[str, State]) -> None:
+        """Writes what is only known at the end and closes every file."""
         self._compact()
         actions = (
             trees.concatenate(self._pieces) if self._pieces else trees.index(trees.stack([first_action]), slice(0))

@@ -37,7 +37,7 @@ class PlannedEpisode:
 
 @dataclass(frozen=True, kw_only=True)
 class TruthFrame:
-    """What one step of the truth gave. `action` led here (None at the reset); `kept` maps marks to snapshots."""
+    """What one step of the truth gave. `action` led here (None at the reset); `masked`: the truth had ended before."""
 
     frame: Frames
     state: TruthState
@@ -69,7 +69,6 @@ class TruthLane:
     end_reason: EndReason = ""
     last: TruthFrame | None = None
     snapshots: dict[str, State] = field(default_factory=dict)
-    history: list[Any] = field(default_factory=list)
     _rerun_on: bool = False
 
     def reset(self) -> TruthFrame:
@@ -78,7 +77,7 @@ class TruthLane:
         frame, _ = guard("truth", self.env.reset, seed=p.world_seed, options={"dynamics_seed": p.dynamics_seed})
         state = guard("truth", self.env.truth)
         self.t, self.ended, self.end_reason = 0, None, ""
-        self.snapshots, self.history, self._rerun_on = {}, [], False
+        self.snapshots, self._rerun_on = {}, False
         guard(
             "controller",
             self.controller.reset,
@@ -87,7 +86,7 @@ class TruthLane:
             truth=state,
             sham=p.variant == "sham",
         )
-        self.last = TruthFrame(frame=frame, state=state)
+        self.last = TruthFrame(frame=np.array(frame), state=state)
         self._fork()
         return self.last
 
@@ -102,10 +101,8 @@ class TruthLane:
     def step(self, action: Any) -> TruthFrame:
         """Plays `action`. After the truth ended, its last frame is repeated, masked."""
         last = self._last()
-        self.history.append(action)
         if self.ended is not None:
-            rerun = last.rerun if last.rerun is not None else None
-            self.last = TruthFrame(frame=last.frame, state=last.state, action=action, rerun=rerun, masked=True)
+            self.last = TruthFrame(frame=last.frame, state=last.state, action=action, rerun=last.rerun, masked=True)
             self.t += 1
             return self.last
         frame, reward, terminated, truncated, _ = guard("truth", self.env.step, action)
@@ -115,7 +112,9 @@ class TruthLane:
             rerun_frame = guard("truth", self.rerun_env.step, action)[0]
         if terminated or truncated:
             self.ended, self.end_reason = self.t, "terminated" if terminated else "truncated"
-        self.last = TruthFrame(frame=frame, state=state, action=action, reward=float(reward), rerun=rerun_frame)
+        self.last = TruthFrame(
+            frame=np.array(frame), state=state, action=action, reward=float(reward), rerun=rerun_frame
+        )
         self.t += 1
         self._fork()
         return self.last

@@ -1,11 +1,11 @@
 """The lockstep engine: truth and world model get the same actions at the same steps, and everything is recorded.
 
-One call of `roll_group` carries a batch of episodes of one scenario from reset to commit. Three things overlap: the truths
-are stepped one model step ahead in a thread (when the controller acts on the truth's frames), the model predicts, and
-a background thread encodes. Memory does not depend on the horizon: only the context's length of frames is kept.
+One call of `roll_group` carries a batch of episodes of one scenario from reset to commit. Three things overlap: the
+truths are stepped ahead in a thread (when the controller acts on the truth's frames), the model predicts, and a
+background thread encodes. Memory does not depend on the horizon: only the context's length of frames is kept.
 
-Rows. A batch of B episodes with K samples and A arms gives B x A x K rows of the model's batch. Where the model takes fewer
-rows at once, the rows are split into passes; later passes step the (deterministic) truths again.
+Rows. A batch of B episodes with K samples and A arms gives B x A x K rows of the model's batch. Where the model takes
+fewer rows at once, the rows are split into passes; later passes step the (deterministic) truths again.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from worldsim.store import RunStore, writing
 from worldsim.truth import State
 from worldsim.types import Context, Frames, Prediction, Scenario
 
+_QUEUE_BYTES = 64_000_000  # frames that may wait to be encoded
+
 FREE, REANCHORED, TEACHER_FORCED = "free", "reanchored", "teacher-forced"
 
 
@@ -44,6 +46,7 @@ class Settings:
         drive_from_model: The controller acts on the model's frames.
         step_timeout: Seconds.
         threads: Threads that step the truths of a batch.
+        noop: An action of the truth that does nothing; gives the form of actions where there are none yet.
         to_model: Maps actions of the truth (trees with any leading axes) to the model's action space.
         provenance: What every generated file says of its origin.
     """
@@ -55,6 +58,7 @@ class Settings:
     drive_from_model: bool = False
     step_timeout: float = 300.0
     threads: int = 1
+    noop: Any = 0
     to_model: Callable[[Any], Any] = field(default=lambda actions: actions)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -124,7 +128,8 @@ def roll_group(
         StoreError: If the disk is full or not writable.
     """
     started = time.perf_counter()
-    encoder = Background()
+    pixels = settings.size[0] * settings.size[1]
+    encoder = Background(limit=min(max(_QUEUE_BYTES // (11 * pixels), 16), 512))  # RGB, depth and ids: 11 bytes a pixel
     writers: list[EpisodeWriter] = []
     passes = rows_of(lanes, settings, model.spec.max_batch)
     if len(passes) > 1 and not lanes[0].env.abilities.deterministic:
@@ -151,7 +156,7 @@ def roll_group(
             roll.run(progress if number == 0 else lambda steps: None)
             timelines = roll.timelines
         for writer, lane in zip(writers, lanes, strict=True):
-            encoder.submit(writer.finish, lane.snapshots, lane.history[0] if lane.history else None)
+            encoder.submit(writer.finish, lane.snapshots)
         with writing(store.path):
             encoder.flush()
         seconds = (time.perf_counter() - started) / len(lanes)
@@ -238,12 +243,15 @@ class _Pass:
         self.call, self.record_truth = call, record_truth
         self.n = model.spec.frames_per_step
         self.context_steps = max(scenario.context - 1, 0)
-        self.horizon = scenario.horizon if scenario.context else scenario.horizon  # frames to predict
+        self.horizon = scenario.horizon  # frames to predict
         self.steps = -(-self.horizon // self.n)  # model steps; the last may predict frames that are not recorded
         self.bindable = isinstance(model, Bindable)
         self.timelines: list[tuple[tuple[int, str], ...]] = []
         self.recent: list[deque[TruthFrame]] = [deque(maxlen=max(scenario.context, 1)) for _ in lanes]
-        self.actions: list[list[Any]] = [[] for _ in lanes]
+        self.actions: list[deque[Any]] = [deque(maxlen=max(scenario.context - 1, 1)) for _ in lanes]
+        self.played = 0  # actions since the reset
+        replayed = self.bindable and not lanes[0].env.abilities.snapshot
+        self.history: list[list[Any]] | None = [[] for _ in lanes] if replayed else None
         self.predicted = 0  # frames predicted so far
         self.pool = ThreadPoolExecutor(settings.threads) if settings.threads > 1 and len(lanes) > 1 else None
 
@@ -347,7 +355,9 @@ class _Pass:
             self.recent[i].append(frame)
             if frame.action is not None:
                 self.actions[i].append(frame.action)
-        t = len(self.actions[0])
+                if self.history is not None:
+                    self.history[i].append(frame.action)
+        t = self.played = self.played + (step.frames[0].action is not None)
         if t > self.context_steps + self.horizon:
             return
         for i, frame in enumerate(step.frames):
@@ -374,13 +384,12 @@ class _Pass:
         if c == 0:
             frames = frames[:, :0]
         if c > 1:
-            sequences = [trees.stack(self.actions[row.lane][-(c - 1) :]) for row in rows]
+            sequences = [trees.stack(list(self.actions[row.lane])) for row in rows]
             actions = self.settings.to_model(trees.stack(sequences))
         else:
-            example = self.lanes[0].controller.act(last.frames[0].frame, last.frames[0].state, self.lanes[0].t)
-            one = self.settings.to_model(trees.stack([trees.stack([example])] * len(rows)))
+            one = self.settings.to_model(trees.stack([trees.stack([self.settings.noop])] * len(rows)))
             actions = trees.index(one, (slice(None), slice(0)))
-        t = len(self.actions[0]) - self.context_steps
+        t = self.played - self.context_steps
         texts = tuple(_prompt_at(self.timelines[row.lane], t) for row in rows)
         seeds = [seeding.hash_seed("anchor", row.key.seed, t) if t else row.key.seed for row in rows]
         if self.bindable:
@@ -388,11 +397,19 @@ class _Pass:
                 make_env=self.make_env,
                 seeds=tuple(self.lanes[row.lane].planned.world_seed for row in rows),
                 states=None if last.states is None else tuple(last.states[row.lane] for row in rows),
-                history=[list(self.actions[row.lane]) for row in rows],
+                history=self._history(rows),
             )
             self.call(guard, "model", self.model.bind, binding, indices)  # type: ignore[attr-defined]
         context = Context(frames=frames, actions=actions, prompts=texts)
         self.call(lambda: guard("model", self.model.reset, context, seeds=seeds, indices=indices))
+
+    def _history(self, rows: Sequence[Row]) -> Any:
+        """The actions since the reset, (R, t, ...), for truths that can only be replayed."""
+        if self.history is None:
+            return None
+        if not self.played:
+            return trees.index(trees.stack([trees.stack([self.settings.noop])] * len(rows)), (slice(None), slice(0)))
+        return trees.stack([trees.stack(self.history[row.lane]) for row in rows])
 
     def _reanchor(self, last: TruthStep) -> None:
         if self._is_anchor(self.predicted):
@@ -405,7 +422,7 @@ class _Pass:
         self._change_prompts()
         by_lane = self.settings.to_model(trees.stack([trees.stack(a) for a in actions]))  # (lanes, n, ...)
         picked = np.asarray([row.lane for row in self.rows])
-        prediction = self.call(guard, "model", self.model.step, trees.index(by_lane, picked))
+        prediction: Prediction = self.call(guard, "model", self.model.step, trees.index(by_lane, picked))
         check_prediction(prediction, len(self.rows), self.n, self.settings.size, self.model.spec.name)
         keep = min(self.n, self.horizon - self.predicted)
         for r, row in enumerate(self.rows):

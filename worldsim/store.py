@@ -2,12 +2,13 @@
 
 An episode is written to a temporary folder, renamed into place, and *committed* by one line appended to
 `episodes.jsonl`. A process that is killed at any moment loses at most the episodes it was in; a torn last line is
-ignored and cut off by the next writer. All JSON is free of NaN, keys are in a fixed order, and tables hold no times, so that
-equal runs have equal bytes.
+ignored and cut off by the next writer. All JSON is free of NaN, keys are in a fixed order, and tables hold no times,
+so that equal runs have equal bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import fcntl
@@ -167,10 +168,8 @@ class RunStore:
 
     def discard(self, writer: episode_io.EpisodeWriter) -> None:
         """Throws an unfinished episode away."""
-        try:
+        with contextlib.suppress(StoreError, OSError, ValueError):  # it is thrown away in any case
             writer.close()
-        except (StoreError, OSError, ValueError):
-            pass  # it is thrown away in any case
         shutil.rmtree(writer.folder, ignore_errors=True)
 
     def write_branches(self, episode: str, branches: Sequence[Branch]) -> None:
