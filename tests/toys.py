@@ -39,7 +39,7 @@ KINDS = ("red", "green", "blue")  # of the columns 1, 2, 3; the last one moves b
 
 
 class ToyEnv(gym.Env[Frames, Any]):
-    """A round hall with columns; the last column walks along the wall (at random where `open_future`).
+    """A round hall with columns; the last column walks round (all of them at random where `open_future`).
 
     Actions: "discrete" Discrete(4) no-op, left, right, forward; "dict" {"turn": Box(-1..1, (1,)), "forward":
     Discrete(2)}; "box" Box(-1..1, (2,)) turn and forward. Reward 1 where column 1 is in view, else 0.
@@ -120,15 +120,13 @@ class ToyEnv(gym.Env[Frames, Any]):
         body[:2] *= min(1.0, WALK_RADIUS / max(float(np.hypot(body[0], body[1])), 1e-9))
         s["body"] = body
         s["t"] += 1
-        if self._objects:  # the last column walks round the middle
-            speed = 0.05
-            if self.abilities.open_future:
-                speed = float(generator("toy-step", s["dynamics"], s["t"]).normal(0.0, 0.15))
-            c, d = np.cos(speed), np.sin(speed)
-            place = s["place"].copy()
-            x, _, z = place[-1]
-            place[-1] = (c * x + d * z, 0.0, c * z - d * x)
-            s["place"] = place
+        if self._objects:  # the last column walks round the middle, at an even pace if the future is closed
+            speed = np.zeros(self._objects)
+            speed[-1] = 0.05  # radians a step
+            if self.abilities.open_future:  # else all of them, at random
+                speed = generator("toy-step", s["dynamics"], s["t"]).normal(0.0, 0.15, self._objects)
+            c, d, (x, y, z) = np.cos(speed), np.sin(speed), s["place"].T
+            s["place"] = np.stack([c * x + d * z, y, c * z - d * x], 1)
         self._events = (Event(kind="step"),) if forward else ()
         self._draw()
         terminated, truncated = (end is not None and s["t"] >= end for end in self._ends)
