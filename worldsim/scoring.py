@@ -1,0 +1,178 @@
+"""From recorded episodes to rows of evidence, and from rows to numbers with floor, ceiling, interval and coverage.
+
+Pure: nothing is read or written here, no environment or model is stepped. The anchors go through the same two methods
+of the metric as the model: every null of the battery, the truth run again, and the truth through the model's codec.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from worldsim.nulls import NULLS, NullFrames
+from worldsim.protocols import EpisodeGroup, Metric
+from worldsim.seeding import hash_seed
+from worldsim.sources import CachedFrames, MappedFrames
+from worldsim.summary import plain, summarise
+from worldsim.types import Episode, Frames, FrameSource, Observation, Rollout, Trajectory
+
+__all__ = ["observe_all", "scores", "sort_rows", "summarise"]
+
+Others = Callable[[Episode], FrameSource | None]
+RoundTrip = Callable[[Frames], Frames]
+
+_LOG = logging.getLogger(__name__)
+
+
+def observe_all(
+    metrics: Sequence[Metric],
+    groups: Iterable[EpisodeGroup],
+    *,
+    others: Others | None = None,
+    codec: RoundTrip | None = None,
+) -> Iterator[Observation]:
+    """Runs every metric on every source of every group of episodes.
+
+    Args:
+        metrics: Instances.
+        groups: Episodes, twins together.
+        others: Frames of another world for the null "other-episode"; without it, or where it gives None, that null is
+            undefined with a reason.
+        codec: The model's round trip; gives the source "ceiling_codec".
+
+    Yields:
+        Rows with source "model", "null:<name>", "ceiling" and "ceiling_codec". A metric that raises gives a row with
+        its reason instead: one broken metric never loses a run.
+    """
+    for group in groups:
+        held = tuple(_hold(episode) for episode in group)
+        for source, build in _sources(others, codec):
+            seen = _build(held, source, build)
+            for metric in metrics:
+                if isinstance(seen, str):
+                    yield from (_undefined(metric, episode, source, seen) for episode in held)
+                else:
+                    yield from _observe(metric, seen, source)
+
+
+def _sources(others: Others | None, codec: RoundTrip | None) -> Iterator[tuple[str, Callable[[Episode], Episode]]]:
+    yield "model", lambda episode: episode
+    for name in NULLS:
+        yield f"null:{name}", lambda episode, name=name: _as_null(episode, name, others)  # type: ignore[misc]
+    yield "ceiling", _as_ceiling
+    if codec is not None:
+        yield "ceiling_codec", lambda episode: _with_frames(episode, MappedFrames(episode.truth.frames, codec))
+
+
+def _build(group: EpisodeGroup, source: str, build: Callable[[Episode], Episode]) -> EpisodeGroup | str:
+    """The group with the frames of a source, or the reason why it has none."""
+    try:
+        return tuple(build(episode) for episode in group)
+    except Exception as error:
+        _LOG.debug("source %s of episode %s: %s", source, group[0].id, error)
+        return str(error)
+
+
+def _observe(metric: Metric, group: EpisodeGroup, source: str) -> list[Observation]:
+    try:
+        return metric.observe(group, source)
+    except Exception as error:
+        reason = f"the metric failed: {type(error).__name__}: {error}"
+        _LOG.warning("%s on %s of episode %s: %s", metric.spec.name, source, group[0].id, reason)
+        return [
+            replace(_undefined(metric, episode, source, reason), arm=rollout.arm, sample=rollout.sample)
+            for episode in group
+            for rollout in episode.generated
+        ]
+
+
+def _undefined(metric: Metric, episode: Episode, source: str, reason: str) -> Observation:
+    return Observation(
+        metric=metric.spec.name,
+        episode=episode.id,
+        scenario=episode.scenario,
+        world=episode.world_seed,
+        source=source,
+        variant=episode.variant,
+        pair_id=episode.pair_id,
+        reason=reason,
+    )
+
+
+def _hold(episode: Episode) -> Episode:
+    """The same episode with its frames kept in memory once decoded, for all metrics and sources."""
+
+    def keep(trajectory: Trajectory) -> Trajectory:
+        return replace(trajectory, frames=CachedFrames(trajectory.frames))
+
+    return replace(
+        episode,
+        truth=keep(episode.truth),
+        generated=tuple(replace(r, trajectory=keep(r.trajectory)) for r in episode.generated),
+        rerun=keep(episode.rerun) if episode.rerun is not None else None,
+    )
+
+
+def _with_frames(episode: Episode, frames: FrameSource) -> Episode:
+    trajectory = Trajectory(frames=CachedFrames(frames), actions=episode.truth.actions, fps=episode.truth.fps)
+    return replace(episode, generated=(Rollout(trajectory=trajectory),))
+
+
+def _as_null(episode: Episode, name: str, others: Others | None) -> Episode:
+    frames = episode.truth.frames
+    other = others(episode) if others is not None and name == "other-episode" else None
+    # The seed depends on the world alone: the anchors of two models on one suite are the same bytes.
+    seed = hash_seed("null", episode.scenario, episode.world_seed)
+    return _with_frames(episode, NullFrames(name, frames[: episode.context_length], len(frames), seed, other))
+
+
+def _as_ceiling(episode: Episode) -> Episode:
+    again = episode.rerun if episode.rerun is not None else episode.truth
+    return replace(episode, generated=(Rollout(trajectory=replace(again, states=None)),))
+
+
+# ------------------------------------------------------------------------------------------------------- numbers
+
+
+def sort_rows(rows: Iterable[Observation]) -> list[Observation]:
+    """Rows in the one order that does not depend on how a run was cut, resumed or sharded."""
+    return sorted(
+        rows,
+        key=lambda r: (
+            r.metric,
+            r.scenario,
+            r.episode,
+            r.source,
+            r.arm,
+            r.sample,
+            r.event,
+            -1 if r.delay is None else r.delay,
+        ),
+    )
+
+
+def scores(metric: Metric, rows: Iterable[Observation]) -> list[dict[str, object]]:
+    """One tidy row an episode, source, arm and sample: what `scores.jsonl` holds for one metric."""
+    units: dict[tuple[str, str, str, str, int], list[Observation]] = {}
+    for r in sort_rows(rows):
+        units.setdefault((r.scenario, r.episode, r.source, r.arm, r.sample), []).append(r)
+    out: list[dict[str, object]] = []
+    for (scenario, episode, source, arm, sample), own in units.items():
+        score = metric.reduce(own)
+        out.append(
+            {
+                "episode": episode,
+                "scenario": scenario,
+                "world_seed": own[0].world,
+                "metric": metric.spec.name,
+                "version": metric.spec.version,
+                "source": source,
+                "arm": arm,
+                "sample": sample,
+                "value": plain(score.value),
+                "unit": metric.spec.unit,
+                "reason": score.reason if plain(score.value) is None else None,
+            }
+        )
+    return out
