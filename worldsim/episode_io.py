@@ -195,10 +195,9 @@ class EpisodeWriter:
     def finish(self, snapshots: Mapping[str, State]) -> None:
         """Writes what is only known at the end and closes every file."""
         self._compact()
-        actions = (
-            trees.concatenate(self._pieces) if self._pieces else trees.index(trees.stack([first_action]), slice(0))
+        flat = trees.flatten(
+            {"actions": trees.concatenate(self._pieces), "rewards": np.asarray(self._rewards, np.float32)}
         )
-        flat = trees.flatten({"actions": actions, "rewards": np.asarray(self._rewards, np.float32)})
         for key, given in self._given.items():
             flat |= {f"{key.stem}/{name}": np.stack(values) for name, values in given.items()}
         _save_npz(self.folder / "arrays.npz", flat)

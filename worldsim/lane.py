@@ -107,9 +107,9 @@ class TruthLane:
             return self.last
         frame, reward, terminated, truncated, _ = guard("truth", self.env.step, action)
         state = guard("truth", self.env.truth)
-        rerun_frame: Frames | None = None
+        rerun: Frames | None = None
         if self._rerun_on and self.rerun_env is not None:
-            rerun_frame = guard("truth", self.rerun_env.step, action)[0]
+            rerun = guard("truth", self.rerun_env.step, action)[0]
         if terminated or truncated:
             self.ended, self.end_reason = self.t, "terminated" if terminated else "truncated"
         self.last = TruthFrame(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,7 @@ def roll_group(
     prompts: Callable[[TruthLane], tuple[tuple[int, str], ...]],
     call: TimedCaller,
     progress: Callable[[int], None] = lambda steps: None,
+    committed: AbstractSet[str] = frozenset(),
 ) -> None:
     """Rolls out and commits a batch of episodes of one scenario.
 
@@ -122,6 +124,7 @@ def roll_group(
         prompts: The prompt timeline of a lane that was reset: (step, text) pairs, the first at step 0.
         call: The model's thread.
         progress: Called with the number of episode steps that were done.
+        committed: Episodes that are part of the run already: rolled out again with their batch, but not written again.
 
     Raises:
         WorldFailure: If a world raised, hung, or broke its contract; nothing of the batch is committed.
@@ -161,7 +164,10 @@ def roll_group(
             encoder.flush()
         seconds = (time.perf_counter() - started) / len(lanes)
         for lane, writer, lane_keys, timeline in zip(lanes, writers, keys, timelines, strict=True):
-            _commit(store, lane, writer, lane_keys, timeline, settings, seconds)
+            if lane.planned.episode in committed:
+                store.discard(writer)
+            else:
+                _commit(store, lane, writer, lane_keys, timeline, settings, seconds)
     except BaseException as error:
         encoder.close()
         for writer in writers:
@@ -398,6 +404,7 @@ class _Pass:
                 seeds=tuple(self.lanes[row.lane].planned.world_seed for row in rows),
                 states=None if last.states is None else tuple(last.states[row.lane] for row in rows),
                 history=self._history(rows),
+                dynamics=tuple(self.lanes[row.lane].planned.dynamics_seed for row in rows),
             )
             self.call(guard, "model", self.model.bind, binding, indices)  # type: ignore[attr-defined]
         context = Context(frames=frames, actions=actions, prompts=texts)

@@ -1,0 +1,479 @@
+"""One evaluation, stage by stage: rollout -> render -> score. Each stage reads what the one before left on disk.
+
+`evaluate` runs them all; the stages can be called alone, again, and after a kill. Scoring never steps a world or a model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worldsim import __version__, registry, scoring
+from worldsim.background import HungError, TimedCaller
+from worldsim.branches import render_run
+from worldsim.config import EvalConfig, digest, to_plain
+from worldsim.errors import ConfigError, StoreError, WorldFailure, WorldsimError
+from worldsim.fingerprint import fingerprint, utc_now
+from worldsim.lane import PlannedEpisode, TruthLane
+from worldsim.plan import (
+    Verdict,
+    action_map,
+    build_plan,
+    check_split,
+    choose_size,
+    env_factory,
+    fit_scenario,
+    groups_of,
+    make_model,
+    resolve_metrics,
+    verdicts,
+)
+from worldsim.progress import Progress
+from worldsim.protocols import Closeable, EpisodeGroup, TruthEnv, WorldModel
+from worldsim.rollout import Settings, episode_row, roll_group
+from worldsim.store import RunStore, check_same
+from worldsim.types import Episode, FrameSource, Scenario
+
+log = logging.getLogger("worldsim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run whose names are resolved and whose parts fit together, before anything was rolled out.
+
+    Attributes:
+        config: The settings.
+        model: The model under test.
+        suite: Name and hash of the scenario set.
+        scenarios: With contexts long enough for the model.
+        sizes: (H, W) of each scenario's frames.
+        metrics: Metric classes.
+        verdicts: What will be scored, and what will not.
+        plan: Every intended episode.
+        notes: Warnings in words.
+        truth_seconds: Measured time of one step of each scenario's truth.
+    """
+
+    config: EvalConfig
+    model: WorldModel
+    suite: Mapping[str, Any]
+    scenarios: tuple[Scenario, ...]
+    sizes: tuple[tuple[int, int], ...]
+    metrics: tuple[type[Any], ...]
+    verdicts: tuple[Verdict, ...]
+    plan: tuple[PlannedEpisode, ...]
+    notes: tuple[str, ...]
+    truth_seconds: tuple[float, ...]
+
+    @property
+    def truth_estimate(self) -> float:
+        """Seconds that the truths alone will take; the model's own time comes on top."""
+        episodes = defaultdict(int)
+        for planned in self.plan:
+            episodes[planned.scenario] += 1
+        return sum(
+            episodes[s.name] * (s.context + s.horizon) * seconds
+            for s, seconds in zip(self.scenarios, self.truth_seconds, strict=True)
+        )
+
+
+def prepare(config: EvalConfig) -> Prepared:
+    """Resolves every name and checks that model, truth, scenarios and metrics fit.
+
+    Raises:
+        WorldsimError: With what does not fit and what to do.
+    """
+    from worldsim.envs.scenarios import load_set
+
+    if config.env not in registry.ENVS and ".py:" not in config.env:
+        registry.ENVS.get(config.env)  # raises with the nearest name
+    chosen = load_set(config.scenarios, env=config.env)
+    metrics = resolve_metrics(config.metrics)
+    model = make_model(config)
+    scenarios = tuple(fit_scenario(s, model.spec) for s in chosen.scenarios)
+    sizes = tuple(choose_size(config, s, model.spec) for s in scenarios)
+    abilities, seconds, notes = [], [], []
+    for scenario, size in zip(scenarios, sizes, strict=True):
+        env = env_factory(config, scenario, size)()
+        try:
+            abilities.append(env.abilities)
+            seconds.append(_time_truth(env))
+            action_map(env.action_space, model.spec)  # raises where the spaces do not fit
+            fps = float(env.metadata.get("render_fps", 20))
+            if model.spec.fps is not None and abs(model.spec.fps - fps) > 1e-6:
+                notes.append(f"{scenario.name}: the model runs at {model.spec.fps:g} fps, the truth at {fps:g}")
+        finally:
+            env.close()
+        wanted = tuple(scenario.env_kwargs.get("size", size))
+        if wanted != size:
+            notes.append(f"{scenario.name}: frames of {size[0]}x{size[1]} instead of {wanted[0]}x{wanted[1]}")
+    plan = build_plan(config, scenarios)
+    check_split(config, plan)
+    return Prepared(
+        config=config,
+        model=model,
+        suite={"name": chosen.name, "version": chosen.version, "hash": chosen.hash},
+        scenarios=scenarios,
+        sizes=sizes,
+        metrics=tuple(metrics),
+        verdicts=tuple(verdicts(scenarios, [m.spec for m in metrics], abilities)),
+        plan=tuple(plan),
+        notes=tuple(dict.fromkeys(notes)),
+        truth_seconds=tuple(seconds),
+    )
+
+
+def _time_truth(env: TruthEnv) -> float:
+    """Seconds of one step, best of three: compilation and first touches must not count."""
+    from worldsim.envs.actions import noop
+
+    env.reset(seed=0)
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        env.step(noop(env.action_space))
+        env.truth()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def open_run(prepared: Prepared, command: Sequence[str]) -> RunStore:
+    """The run's folder: a new one, or with `resume` the one that is there."""
+    config = prepared.config
+    path = config.out or Path("runs") / _run_name(prepared)
+    exists = (path / "run.json").exists()
+    if exists and (config.resume or config.shard != "1/1"):
+        store = RunStore.open(path)
+        check_same(store.config, config)
+        if store.run["suite"]["hash"] != prepared.suite["hash"]:
+            raise ConfigError(
+                f"{path} was started with another version of the scenario set {prepared.suite['name']!r}; "
+                "start a new run, or go back to the version of worldsim that started it"
+            )
+        return store
+    if config.resume and not exists:
+        raise StoreError(f"nothing to resume: {path} is not a run")
+    spec = prepared.model.spec
+    return RunStore.create(
+        path,
+        config,
+        prepared.plan,
+        {
+            "worldsim": __version__,
+            "command": list(command),
+            "created": utc_now(),
+            "finished": None,
+            "seconds": {},
+            "config_sha256": digest(to_plain(config)),
+            "suite": dict(prepared.suite),
+            "model": {
+                "name": spec.name,
+                "reference": config.model,
+                "privileged": spec.privileged,
+                "spec": {
+                    f.name: value
+                    if isinstance(value := getattr(spec, f.name), int | float | str | None)
+                    else str(value)
+                    for f in dataclasses.fields(spec)
+                },
+            },
+            "env": {"id": config.env, "args": dict(config.env_args)},
+            "scenario_set": prepared.suite["name"],
+            "scenarios": [
+                {
+                    "name": s.name,
+                    "summary": s.summary,
+                    "env": s.env,
+                    "env_kwargs": dict(s.env_kwargs),
+                    "controller": s.controller,
+                    "context": s.context,
+                    "horizon": s.horizon,
+                    "size": list(size),
+                    "probes": sorted(s.probes),
+                }
+                for s, size in zip(prepared.scenarios, prepared.sizes, strict=True)
+            ],
+            "seed": config.seed,
+            "episodes": config.episodes,
+            "fingerprint": fingerprint(),
+            "notes": list(prepared.notes),
+            "scored": [dataclasses.asdict(v) for v in prepared.verdicts],
+            "counts": {"planned": len(prepared.plan), "done": 0, "failed": 0, "aborted": 0},
+        },
+    )
+
+
+def _run_name(prepared: Prepared) -> str:
+    stamp = utc_now().replace("-", "").replace(":", "").replace("T", "-")[:15]
+    model = "".join(c if c.isalnum() or c in "-." else "-" for c in prepared.model.spec.name.split("/")[-1])
+    return f"{stamp}_{prepared.suite['name']}_{model}_{digest(to_plain(prepared.config))[:4]}"
+
+
+# ------------------------------------------------------------------------------------------------------ stage 1
+
+
+def rollout(prepared: Prepared, store: RunStore) -> bool:
+    """Rolls out and commits every episode of this shard that is not committed yet.
+
+    Returns:
+        False if a world hung: its thread is lost and the rest of the plan was not tried; `--resume` goes on.
+    """
+    config = prepared.config
+    store.clean()
+    committed = {e for e, row in store.committed().items() if row["status"] != "failed"}
+    groups = [g for g in groups_of(prepared.plan, config.shard) if not {p.episode for p in g} <= committed]
+    by_name = {s.name: (s, size) for s, size in zip(prepared.scenarios, prepared.sizes, strict=True)}
+    call = TimedCaller("model", config.step_timeout)
+    envs = _EnvPool(config)
+    steps = sum(by_name[g[0].scenario][0].horizon * len(g) for g in groups)
+    try:
+        with Progress("rollout", steps, quiet=config.quiet) as progress:
+            for group in groups:
+                scenario, size = by_name[group[0].scenario]
+                if not _roll(prepared, store, scenario, size, group, committed, envs, call, progress.advance):
+                    return False
+    finally:
+        call.close()
+        envs.close()
+    return True
+
+
+def _roll(
+    prepared: Prepared,
+    store: RunStore,
+    scenario: Scenario,
+    size: tuple[int, int],
+    group: Sequence[PlannedEpisode],
+    committed: set[str],
+    envs: _EnvPool,
+    call: TimedCaller,
+    progress: Callable[[int], None],
+) -> bool:
+    """One group; where it fails as a batch, its episodes are tried one by one, so that only the guilty one is lost."""
+    lanes = [envs.lane(scenario, size, planned, i) for i, planned in enumerate(group)]
+    settings = _settings(prepared, size, lanes[0].env)
+    try:
+        roll_group(
+            lanes,
+            prepared.model,
+            scenario,
+            store,
+            settings,
+            make_env=env_factory(prepared.config, scenario, size),
+            prompts=lambda lane: _prompts(scenario, lane),
+            call=call,
+            progress=progress,
+            committed=committed,
+        )
+    except StoreError:
+        raise
+    except HungError as error:
+        _fail(store, lanes, committed, str(error))
+        return False
+    except WorldsimError as error:
+        if len(group) == 1:
+            _fail(store, lanes, committed, str(error))
+            return True
+        log.warning("a batch of %s failed (%s); its episodes are tried one by one", scenario.name, error)
+        envs.renew()
+        return all(
+            _roll(prepared, store, scenario, size, [planned], committed, envs, call, progress) for planned in group
+        )
+    return True
+
+
+def _fail(store: RunStore, lanes: Sequence[TruthLane], committed: set[str], reason: str) -> None:
+    for lane in lanes:
+        if lane.planned.episode not in committed:
+            log.warning("episode %s failed: %s", lane.planned.episode, reason)
+            store.commit(episode_row(lane, "failed", reason), None)
+
+
+def _settings(prepared: Prepared, size: tuple[int, int], env: TruthEnv) -> Settings:
+    from worldsim.envs.actions import noop
+
+    config = prepared.config
+    return Settings(
+        size=size,
+        fps=float(env.metadata.get("render_fps", 20)),
+        samples=config.samples,
+        reanchor_every=config.reanchor_every,
+        drive_from_model=config.drive_from == "generated",
+        step_timeout=config.step_timeout,
+        threads=config.env_threads,
+        noop=noop(env.action_space),
+        to_model=action_map(env.action_space, prepared.model.spec),
+        provenance={"model": prepared.model.spec.name},
+    )
+
+
+def _prompts(scenario: Scenario, lane: TruthLane) -> tuple[tuple[int, str], ...]:
+    """The scenario's timeline; an empty text is replaced by the caption of the first frame."""
+    if not any(not text for _, text in scenario.prompts):
+        return scenario.prompts
+    from worldsim.captions import caption
+
+    written = caption(lane.env.truth(), seed=lane.planned.controller_seed)
+    return tuple((t, text or written) for t, text in scenario.prompts)
+
+
+class _EnvPool:
+    """Environments of the current scenario, kept from group to group: building one costs more than a step."""
+
+    def __init__(self, config: EvalConfig) -> None:
+        self._config = config
+        self._key: tuple[str, tuple[int, int]] | None = None
+        self._envs: list[tuple[TruthEnv, TruthEnv | None]] = []
+
+    def lane(self, scenario: Scenario, size: tuple[int, int], planned: PlannedEpisode, position: int) -> TruthLane:
+        """A lane on the environment at this position of the batch."""
+        if self._key != (scenario.name, size):
+            self.close()
+            self._key = (scenario.name, size)
+        build = env_factory(self._config, scenario, size)
+        while len(self._envs) <= position:
+            env = build()
+            open_future = env.abilities.open_future and env.abilities.snapshot
+            self._envs.append((env, build() if open_future else None))
+        env, rerun = self._envs[position]
+        make_controller = registry.CONTROLLERS.get(scenario.controller)
+        controller = make_controller(**scenario.controller_kwargs)
+        return TruthLane(env=env, rerun_env=rerun, controller=controller, planned=planned, scenario=scenario)
+
+    def renew(self) -> None:
+        """Throws the environments away: after a failure their state is not to be trusted."""
+        self.close()
+
+    def close(self) -> None:
+        for pair in self._envs:
+            for env in pair:
+                if env is not None:
+                    env.close()
+        self._envs, self._key = [], None
+
+
+# ------------------------------------------------------------------------------------------------------ stage 2
+
+
+def render(prepared: Prepared, store: RunStore) -> None:
+    """Draws the alternatives of every finished episode that has none yet."""
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in store.done():
+        rows[row["scenario"]].append(row)
+    total = sum(len(rows[s.name]) for s in prepared.scenarios if s.branches)
+    with Progress("render", total, quiet=prepared.config.quiet, unit="episodes") as progress:
+        for scenario, size in zip(prepared.scenarios, prepared.sizes, strict=True):
+            if not scenario.branches or not rows[scenario.name]:
+                continue
+            env = env_factory(prepared.config, scenario, size)()
+            try:
+                if env.abilities.snapshot:
+                    for row in rows[scenario.name]:
+                        render_run(store, [row], scenario, env)
+                        progress.advance()
+            finally:
+                env.close()
+
+
+# ------------------------------------------------------------------------------------------------------ stage 3
+
+
+def score(store: RunStore, metrics: Sequence[type[Any]], config: EvalConfig) -> None:
+    """Scores every committed episode and writes the tables and the summary. Needs neither the truth nor the model."""
+    rows = store.done()
+    by_scenario: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_scenario[row["scenario"]].append(row)
+
+    def other(episode: Episode) -> FrameSource | None:
+        """The truth of the next world of the same scenario, for the null that shows another episode."""
+        known = by_scenario[episode.scenario]
+        place = next(i for i, row in enumerate(known) if row["episode"] == episode.id)
+        for row in known[place + 1 :] + known[:place]:
+            if row["world_seed"] != episode.world_seed and row["variant"] == episode.variant:
+                return store.episode(row).truth.frames
+        return None
+
+    scored = {(v["metric"], v["scenario"]) for v in store.run["scored"] if not v["scored"]}
+    instances = [m() for m in metrics]
+    with Progress("score", len(rows), quiet=config.quiet, unit="episodes") as progress:
+        groups = _counted(_groups(store, rows), progress)
+        observations = [
+            row
+            for row in scoring.observe_all(instances, groups, others=other)
+            if (row.metric, row.scenario) not in scored
+        ]
+    store.write_table("observations", (dataclasses.asdict(row) for row in observations))
+    summary: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    for metric in instances:
+        mine = [row for row in observations if row.metric == metric.spec.name]
+        a, b = scoring.summarise(metric, mine, resamples=config.resamples, min_worlds=config.min_worlds)
+        summary += a
+        curves += b
+    store.write_table("curves", curves)
+    store.write_table("scores", scoring.scores(observations))
+    committed = store.committed()
+    complete = len(committed) == len(store.plan)
+    failed = sum(row["status"] == "failed" for row in committed.values())
+    status = "success" if complete and not failed else "error" if complete else "interrupted"
+    store.write_summary(status, summary)
+    counts = {name: sum(r["status"] == name for r in committed.values()) for name in ("done", "failed", "aborted")}
+    store.update_run(status=status, finished=utc_now(), counts={"planned": len(store.plan), **counts})
+
+
+def _groups(store: RunStore, rows: Sequence[Mapping[str, Any]]) -> Iterator[EpisodeGroup]:
+    """Twins together, in the order of the plan."""
+    pairs: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        pairs.setdefault(row["pair_id"], []).append(row)
+    for pair in pairs.values():
+        yield tuple(store.episode(row) for row in sorted(pair, key=lambda r: r["variant"] != "main"))
+
+
+def _counted(groups: Iterator[EpisodeGroup], progress: Progress) -> Iterator[EpisodeGroup]:
+    for group in groups:
+        yield group
+        progress.advance(len(group))
+
+
+# ------------------------------------------------------------------------------------------------------ all stages
+
+
+def evaluate(config: EvalConfig, *, command: Sequence[str] = (), prepared: Prepared | None = None) -> RunStore:
+    """Rolls out, renders and scores; the run on disk is the result.
+
+    Raises:
+        WorldsimError: For anything a user can mend. What was committed stays; `resume=True` goes on.
+    """
+    ready = prepared or prepare(config)
+    store = open_run(ready, command)
+    seconds: dict[str, float] = dict(store.run["seconds"])
+    try:
+        for stage in ("rollout", "render", "score"):
+            started = time.perf_counter()
+            if stage == "rollout":
+                if not rollout(ready, store):
+                    raise WorldFailure(
+                        "a world hung and its thread is lost; what was committed is safe. Go on with --resume: "
+                        f"worldsim eval --resume --out {store.path}"
+                    )
+            elif stage == "render":
+                render(ready, store)
+            elif len(store.committed()) == len(ready.plan):
+                score(store, ready.metrics, ready.config)
+            seconds[stage] = round(seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
+            store.update_run(seconds=seconds)
+    except KeyboardInterrupt:
+        store.update_run(status="interrupted")
+        raise
+    finally:
+        if isinstance(ready.model, Closeable):
+            ready.model.close()
+    return store
