@@ -55,7 +55,28 @@ def part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-class ArrayWriter:
+class Writer(ABC):
+    """A file in the making: `close` completes it, `abort` removes it, and a `with` block chooses between the two."""
+
+    @abstractmethod
+    def close(self) -> Path:
+        """Finishes the file, gives it its final name, and returns it; may be called twice."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Removes the unfinished file; nothing after `close`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class ArrayWriter(Writer):
     """Writes one array that grows along its first axis; `close` puts the finished file in its place.
 
     Attributes:
@@ -133,15 +154,6 @@ class ArrayWriter:
             with contextlib.suppress(OSError, ValueError):
                 broken.close()  # may fail again on a full disk
             part(self.path).unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
 
     def _start(self, array: NDArray[Any]) -> None:
         if array.ndim < 1 or array.dtype.hasobject:
@@ -234,15 +246,14 @@ class ChunkedSource(ABC):
         return out
 
     def _load(self, number: int) -> NDArray[Any]:
-        if number not in self._kept:
+        found = self._kept.pop(number, None)  # a single step, so that threads may share a source
+        if found is None:
             start = number * self.chunk
             found = self._read(start, min(start + self.chunk, len(self)))
-            self._kept[number] = found
-            while len(self._kept) > KEPT_CHUNKS:
-                self._kept.popitem(last=False)
-            return found
-        self._kept.move_to_end(number)
-        return self._kept[number]
+        self._kept[number] = found
+        if len(self._kept) > KEPT_CHUNKS:
+            self._kept.popitem(last=False)
+        return found
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> NDArray[Any]:
@@ -265,6 +276,11 @@ class ArraySource(ChunkedSource):
         return found
 
 
+def missing(path: Path) -> StoreError:
+    """The error for a file that is not there."""
+    return StoreError(f"no file {path}" + ("; its writer was interrupted" if part(path).exists() else ""))
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[zipfile.ZipFile]:
     """Opens a chunked .npz; a missing, cut or foreign file is a StoreError."""
@@ -272,8 +288,7 @@ def reading(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except FileNotFoundError as error:
-        hint = " Its writer was interrupted." if part(path).exists() else ""
-        raise StoreError(f"no file {path}.{hint}") from error
+        raise missing(path) from error
     except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, KeyError, ValueError, OSError) as error:  # type: ignore[attr-defined]
         raise StoreError(f"{path} is not a complete chunked .npz ({error}); record the episode again") from error
 

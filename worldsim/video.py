@@ -7,29 +7,17 @@ loses more than a good model does, so nothing is ever scored from an .mp4.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from worldsim.arrays import (
-    CHUNK,
-    PROVENANCE,
-    ArraySource,
-    ArrayWriter,
-    ChunkedSource,
-    open_arrays,
-    part,
-    reading,
-    storing,
-)
+from worldsim.arrays import CHUNK, PROVENANCE, ArraySource, ArrayWriter, Writer, open_arrays, part, reading, storing
 from worldsim.errors import PrerequisiteError, ShapeError, StoreError
+from worldsim.ffv1 import Ffv1Source, Ffv1Writer, VideoWriter
 from worldsim.types import Frames, FrameSource, check_frames
 
 __all__ = [
@@ -49,88 +37,9 @@ __all__ = [
 Kind: TypeAlias = Literal["auto", "arrays", "ffv1"]
 #: Frames with more pixels than this are stored as FFV1, smaller ones as arrays.
 ARRAYS_UP_TO = 160 * 160
-#: Frames that an FFV1 source decodes at a time. Each is a keyframe, so a small number keeps random access cheap.
-FFV1_CHUNK = 16
-#: Matroska counts in milliseconds, so frames closer than this many a second would share a time stamp.
-FFV1_MAX_FPS = 250
 
 
-class _VideoWriter:
-    """An encoder that streams frames into `path` + ".part" and renames it on close."""
-
-    def __init__(
-        self, path: Path, container: str, fps: float, options: dict[str, str], metadata: Mapping[str, Any]
-    ) -> None:
-        import av
-
-        self.path = path
-        self.count = 0
-        with storing(path):
-            self._container = av.open(str(part(path)), "w", format=container, options=options)
-        self._container.flags |= av.container.Flags.bitexact.value  # no random ids: equal content, equal bytes
-        if metadata:  # the one tag that both containers keep as it is
-            self._container.metadata["comment"] = json.dumps(dict(metadata), sort_keys=True)
-        self._fps = _rate(fps)
-        self._stream: Any = None
-        self._open = True
-
-    def _encode(self, frame: Any) -> None:
-        if not self._open:
-            raise StoreError(f"{self.path} is closed: open another writer to write more")
-        frame.pts = self.count
-        frame.time_base = 1 / self._fps
-        with storing(self.path):
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-        self.count += 1
-
-    def close(self) -> Path:
-        if self._open:
-            with storing(self.path):
-                for packet in self._stream.encode(None):
-                    self._container.mux(packet)
-                self._container.close()
-                self._open = False
-                part(self.path).replace(self.path)
-        return self.path
-
-    def abort(self) -> None:
-        if self._open:
-            self._open = False
-            with contextlib.suppress(OSError, ValueError):
-                self._container.close()
-            part(self.path).unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-
-class _Ffv1Writer(_VideoWriter):
-    """RGB without loss: FFV1 version 3 on bgr0 (a mere shuffle of bytes), each frame a keyframe with a checksum."""
-
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, metadata: Mapping[str, Any]) -> None:
-        super().__init__(path, "matroska", min(fps, FFV1_MAX_FPS), {}, metadata)
-        options = {"level": "3", "coder": "range_def", "context": "0", "g": "1", "slices": "4", "slicecrc": "1"}
-        self._stream = self._container.add_stream("ffv1", rate=self._fps, options=options)
-        self._stream.height, self._stream.width = size
-        self._stream.pix_fmt = "bgr0"
-        self._stream.codec_context.time_base = 1 / self._fps
-        self._stream.codec_context.thread_count = 1
-
-    def append(self, frames: Frames) -> None:
-        import av
-
-        for frame in frames:
-            self._encode(av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="bgr0"))
-
-
-class LosslessWriter:
+class LosslessWriter(Writer):
     """Streams (n, H, W, 3) uint8 frames to disk without loss and in bounded memory.
 
     Attributes:
@@ -165,14 +74,13 @@ class LosslessWriter:
         self.count = 0
         self.kind = kind if kind != "auto" else ("arrays" if size[0] * size[1] <= ARRAYS_UP_TO else "ffv1")
         base = Path(stem)
-        self._arrays: ArrayWriter | None = None
-        self._video: _Ffv1Writer | None = None
+        self._writer: ArrayWriter | Ffv1Writer
         if self.kind == "arrays":
-            self.path = base.with_name(base.name + ".npz")
-            self._arrays = ArrayWriter(self.path, name="frames", chunk=chunk, metadata=metadata)
+            path = base.with_name(base.name + ".npz")
+            self._writer = ArrayWriter(path, name="frames", chunk=chunk, metadata=metadata)
         else:
-            self.path = base.with_name(base.name + ".mkv")
-            self._video = _Ffv1Writer(self.path, self.size, fps, metadata or {})
+            self._writer = Ffv1Writer(base.with_name(base.name + ".mkv"), self.size, fps, metadata or {})
+        self.path = self._writer.path
 
     def append(self, frames: Frames) -> None:
         """Adds (n, H, W, 3) uint8 frames, n >= 0."""
@@ -180,73 +88,18 @@ class LosslessWriter:
         if frames.shape[1:3] != self.size:
             raise ShapeError(f"{self.path.name} takes frames of {self.size} (H, W), got {frames.shape[1:3]}")
         self.count += len(frames)
-        if self._arrays is not None:
-            self._arrays.append(frames)
-        elif self._video is not None:
-            self._video.append(np.ascontiguousarray(frames))
+        self._writer.append(np.ascontiguousarray(frames))
 
     def close(self) -> Path:
         """Finishes the file, gives it its final name, and returns it. Without a frame there is no file."""
         if self.count == 0:
             self.abort()
             return self.path
-        return (self._arrays or self._video).close()  # type: ignore[union-attr]
+        return self._writer.close()
 
     def abort(self) -> None:
         """Removes the unfinished file."""
-        (self._arrays or self._video).abort()  # type: ignore[union-attr]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-
-class Ffv1Source(ChunkedSource):
-    """Frames of a lossless .mkv; every frame is a keyframe, so a seek is exact."""
-
-    def __init__(self, path: Path) -> None:
-        import av
-
-        try:
-            with av.open(str(path)) as container:
-                stream = container.streams.video[0]
-                self.fps: Fraction = stream.average_rate
-                size = (stream.height, stream.width)
-                count = round(Fraction(container.duration, av.time_base) * self.fps)
-        except (OSError, ValueError, IndexError, TypeError) as error:
-            raise StoreError(f"{path} is not a complete lossless video ({error}); record the episode again") from error
-        super().__init__(path, (count, *size, 3), np.dtype(np.uint8), FFV1_CHUNK)
-
-    def _read(self, start: int, stop: int) -> Frames:
-        import av
-
-        out = np.empty((stop - start, *self.shape[1:]), np.uint8)
-        done = np.zeros(stop - start, bool)
-        try:
-            with av.open(str(self.path)) as container:
-                stream = container.streams.video[0]
-                if start:
-                    # half a frame late, then backwards: time stamps are rounded to milliseconds
-                    container.seek(round((start + 0.5) / self.fps / stream.time_base), stream=stream)
-                for frame in container.decode(stream):
-                    i = round(frame.pts * stream.time_base * self.fps) - start
-                    if i >= stop - start:
-                        break
-                    if i >= 0:
-                        out[i] = frame.to_ndarray(format="rgb24")
-                        done[i] = True
-                    if done.all():
-                        break
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be decoded ({error}); record the episode again") from error
-        if not done.all():
-            raise StoreError(f"{self.path} lacks frame {start + int(np.argmin(done))}; record the episode again")
-        return out
+        self._writer.abort()
 
 
 def open_lossless(path: str | os.PathLike[str]) -> FrameSource:
@@ -264,7 +117,7 @@ def open_lossless(path: str | os.PathLike[str]) -> FrameSource:
     return open_arrays(target)
 
 
-class Mp4Writer(_VideoWriter):
+class Mp4Writer(VideoWriter):
     """Streams frames into an .mp4 that every browser plays and seeks: H.264, 4:2:0, BT.709, index in front.
 
     A keyframe every 12 frames and no B-frames make a seek take 1-2 ms; crf 18 is visually lossless.
@@ -404,9 +257,3 @@ def difference(a: Frames, b: Frames) -> Frames:
 def watchable_scale(size: tuple[int, int], target: int = 256) -> int:
     """The whole factor that brings the smaller side of (H, W) up to about `target` pixels."""
     return max(1, round(target / min(size)))
-
-
-def _rate(fps: float) -> Fraction:
-    if not 0 < fps < 10_000:
-        raise ShapeError(f"fps must be above 0 and below 10000, got {fps}")
-    return Fraction(fps).limit_denominator(1001)  # 30000/1001 is the oddest rate in use
