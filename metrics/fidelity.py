@@ -6,14 +6,18 @@ docs/metrics.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.metrics.base import Float, FrameMetric
+from worldsim.errors import UnsupportedError
+from worldsim.metrics import masks
+from worldsim.metrics.base import Cell, Float, FrameMetric
 from worldsim.metrics.functional import fidelity
-from worldsim.types import Frames, MetricSpec
+from worldsim.nulls import null_frame
+from worldsim.types import Episode, Frames, MetricSpec
 
 _COMMON = ("no predicted frame", "the simulator ended the episode")
 _SENSITIVE = frozenset({"blur", "noise", "jpeg", "lag", "drop", "flip", "gain"})
@@ -124,3 +128,149 @@ class GradientZNCC(FrameMetric):
         return np.where(flat, np.nan, fidelity.gradient_zncc(truth, shown))
 
     why_undefined = "the truth has no edges"
+
+
+class _RegionL1(FrameMetric):
+    """L1 over one region of the truth's frame."""
+
+    region: ClassVar[str]
+
+    def cells(self, episode: Episode, frames: Sequence[int], truth: Frames, shown: Frames) -> list[Cell]:
+        """One cell a frame; the weight is the number of pixels of the region."""
+        out: list[Cell] = []
+        for i, frame in enumerate(frames):
+            try:
+                mask = masks.region(episode, self.region, frame)
+            except UnsupportedError as error:
+                out.append((None, str(error), 0.0, {}))
+                continue
+            count = int(mask.sum())
+            if count < masks.MIN_PIXELS:
+                out.append((None, f"fewer than {masks.MIN_PIXELS} px of the region", float(count), {}))
+                continue
+            value = fidelity.masked_l1(truth[i : i + 1], shown[i : i + 1], mask[None])[0]
+            out.append((float(value), None, float(count), {}))
+        return out
+
+
+_REGION_UNDEFINED = (*_COMMON, "no states", "no depth", "fewer than 24 px of the region")
+_REGION_NEEDS = frozenset({"depth", "segmentation", "world_from_camera", "intrinsics"})
+
+
+class L1Static(_RegionL1):
+    """L1 over the static world that the context has shown."""
+
+    region = "static"
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="fidelity.l1_static",
+        version=1,
+        unit="1",
+        range=(0.0, 1.0),
+        higher_is_better=False,
+        floor="context-mean",
+        requires=_REGION_NEEDS,
+        undefined=_REGION_UNDEFINED,
+        sensitive=_SENSITIVE | {"tint"},
+        invariant=frozenset({"vanish", "teleport", "swap"}),
+        source="mean |x - y| / 255 over static pixels seen in the context",
+        summary="How far is a pixel from the truth where the context showed what is there?",
+        headline=False,
+        pixel=True,
+        power=0.005,
+    )
+
+
+class L1Object(_RegionL1):
+    """L1 over the instances."""
+
+    region = "object"
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="fidelity.l1_object",
+        version=1,
+        unit="1",
+        range=(0.0, 1.0),
+        higher_is_better=False,
+        floor="context-mean",
+        requires=frozenset({"segmentation"}),
+        undefined=(*_COMMON, "no states", "no segmentation", "fewer than 24 px of the region"),
+        sensitive=_SENSITIVE | {"tint", "vanish", "teleport", "swap"},
+        source="mean |x - y| / 255 over pixels of instances",
+        summary="How far is a pixel from the truth where the truth shows an object?",
+        headline=False,
+        pixel=True,
+        power=0.005,
+    )
+
+
+class L1Revealed(_RegionL1):
+    """L1 over the static world that came into view after the context: a diagnostic, for nobody could know it."""
+
+    region = "revealed"
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="fidelity.l1_revealed",
+        version=1,
+        unit="1",
+        range=(0.0, 1.0),
+        higher_is_better=False,
+        floor="context-mean",
+        requires=_REGION_NEEDS,
+        undefined=_REGION_UNDEFINED,
+        sensitive=_SENSITIVE | {"tint"},
+        invariant=frozenset({"vanish", "teleport", "swap"}),
+        source="mean |x - y| / 255 over static pixels not in view in any context frame",
+        summary="How far is a pixel from the truth where no context frame showed what is there?",
+        headline=False,
+        pixel=True,
+        power=0.005,
+    )
+
+
+class UsefulHorizon(FrameMetric):
+    """The last horizon before the skill of L1, against the best null at each horizon, falls below 0.1."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("frozen", "copy-context", "context-mean")  # those that know only the context
+    columns = (*nulls, "ceiling")
+    threshold: ClassVar[float] = 0.1
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="fidelity.useful_horizon",
+        version=1,
+        unit="frames",
+        range=(0.0, np.inf),
+        higher_is_better=True,
+        floor="frozen",
+        undefined=(*_COMMON, "no context frame", "no horizon at which floor and ceiling differ by 0.005"),
+        sensitive=_SENSITIVE,
+        source="last h before the first with (null - l1) / (null - ceiling) < 0.1; means over worlds, null = the best",
+        summary="For how many frames is the prediction better than knowing nothing?",
+        power=0.5,
+    )
+
+    def cells(self, episode: Episode, frames: Sequence[int], truth: Frames, shown: Frames) -> list[Cell]:
+        """L1 of the shown frames, of the nulls on the same frames, and of the truth run again."""
+        context = episode.truth.frames[: episode.context_length]
+        if not len(context):
+            return [(None, "no context frame", 1.0, {})] * len(frames)
+        first = episode.context_length - 1
+        details = {
+            name: fidelity.l1(truth, np.stack([null_frame(name, context, t - first, seed=0) for t in frames]))
+            for name in self.nulls
+        }
+        details["ceiling"] = np.zeros(len(frames))  # the truth itself, where its future is closed
+        if episode.rerun is not None:
+            details["ceiling"] = fidelity.l1(truth, np.stack([np.asarray(episode.rerun.frames[t]) for t in frames]))
+        own = fidelity.l1(truth, shown)
+        return [
+            (float(own[i]), None, 1.0, {name: float(values[i]) for name, values in details.items()})
+            for i in range(len(frames))
+        ]
+
+    def pointwise(self, means: Float) -> Float:
+        """Skill at each horizon; NaN where floor and ceiling differ by less than the power of fidelity.l1."""
+        own, floor, ceiling = means[..., 0], means[..., 1:-1].min(axis=-1), means[..., -1]
+        gap = floor - ceiling
+        enough = np.where(np.isfinite(gap), gap, 0.0) >= L1.spec.power
+        return np.asarray(np.where(enough, (floor - own) / np.where(enough, gap, 1.0), np.nan))
+
+    def finish(self, means: Float, horizons: NDArray[np.int64]) -> Float:
+        """See `functional.fidelity.useful_horizon`."""
+        return fidelity.useful_horizon(self.pointwise(means), horizons, self.threshold)

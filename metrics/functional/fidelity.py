@@ -70,16 +70,17 @@ def psnr(a: Frames, b: Frames) -> Float:
 
 def _gaussian() -> NDArray[np.float32]:
     taps = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2)
-    return (taps / taps.sum()).astype(np.float32)
+    return np.asarray(taps / taps.sum(), dtype=np.float32)
 
 
 def ssim(a: Frames, b: Frames) -> Float:
     """Structural similarity, Wang et al. 2004, eq. 13: 11-tap Gaussian of sigma 1.5, mean over the valid region.
 
-    In -1..1. Equal to torchmetrics' and scikit-image's (with `gaussian_weights`, population covariance). Only the sum
-    of the two variances enters the formula, so four filtered maps do instead of five; values are centred on 128, which
-    keeps float32 exact enough; frames are filtered one above the other in one call, for the rows near a seam lie
-    outside the valid region of both.
+    In -1..1. Equal to scikit-image's (with `gaussian_weights`, population covariance) and, over the same valid region,
+    to torchmetrics' map (whose mean also counts a border filled by reflection). Only the sum of the two variances
+    enters the formula, so four filtered maps do instead of five; values are centred on 128, which keeps float32 exact
+    enough; frames are filtered one above the other in one call, for the rows near a seam lie outside the valid region
+    of both.
 
     Raises:
         ShapeError: If a side is below 11 pixels.
@@ -108,7 +109,7 @@ def ssim(a: Frames, b: Frames) -> Float:
     numerator = (2.0 * (mean_product + shift) + _C1) * (2.0 * (product - mean_product) + _C2)
     denominator = (mean_squares + 2.0 * shift + _C1) * (squares - mean_squares + _C2)
     similarity = np.asarray((numerator / denominator).mean(axis=(1, 2, 3), dtype=np.float64))
-    return np.clip(similarity, -1.0, 1.0)
+    return np.asarray(np.clip(similarity, -1.0, 1.0))
 
 
 def gradient_magnitude(frames: Frames) -> NDArray[np.float32]:
