@@ -1,0 +1,91 @@
+"""Writes the page: one folder of static HTML that opens from disk, without a network."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from worldsim.reports.data import read_run
+from worldsim.reports.episodes import Player
+from worldsim.reports.view import page_of
+
+MIME = {".mp4": "video/mp4", ".png": "image/png"}
+
+
+@cache
+def environment() -> Environment:
+    """Jinja with escaping on for every template and undefined names refused."""
+    env = Environment(
+        loader=PackageLoader("worldsim.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False, "separators": (",", ":")}
+    return env
+
+
+def asset(name: str) -> Markup:
+    """A stylesheet or script of this package, to be written into the page as it is."""
+    return Markup((resources.files("worldsim.reports") / "static" / name).read_text(encoding="utf-8"))
+
+
+def data_uri(path: Path) -> str:
+    """A file as text, for the page that is one file."""
+    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+def place_media(players: tuple[Player, ...], media: Path, *, single_file: bool) -> dict[str, Mapping[str, str]]:
+    """Copies (or inlines) the shown episodes' files: player key -> {"video": link, "poster": link}, "" if missing."""
+    links: dict[str, Mapping[str, str]] = {}
+    for player in players:
+        found: dict[str, str] = {}
+        for kind, path in (("video", player.video), ("poster", player.poster)):
+            if path is None:
+                found[kind] = ""
+            elif single_file:
+                found[kind] = data_uri(path)
+            else:
+                media.mkdir(parents=True, exist_ok=True)
+                target = media / f"{player.key}{path.suffix}"
+                shutil.copyfile(path, target)
+                found[kind] = f"media/{target.name}"
+        links[player.key] = found
+    return links
+
+
+def build_report(run: Path, out: Path | None = None, *, single_file: bool = False) -> Path:
+    """Builds the page of a run.
+
+    Args:
+        run: The run's folder; it may be unfinished, unscored, or without videos: the page says so.
+        out: Folder of the page; default `run/report`.
+        single_file: Put videos and pictures into the HTML itself, to send it as one file.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        StoreError: If `run` is no run, or one that a newer version wrote.
+    """
+    data = read_run(Path(run))
+    page = page_of(data)
+    folder = Path(out) if out is not None else data.path / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    links = place_media(page.players, folder / "media", single_file=single_file)
+    template = environment().get_template("page.html")
+    html = template.render(page=page, links=links, css=asset("page.css"), js=asset("page.js"))
+    index = folder / "index.html"
+    fresh = folder / ".index.html.new"  # a reader never sees half a page
+    fresh.write_text(html, encoding="utf-8")
+    os.replace(fresh, index)
+    return index
