@@ -1,0 +1,236 @@
+"""Probes that act on the world: place, break, carry, open, toggle; wait for a process; choose between actions.
+
+Each acts after the context, leaves, and returns; its sham twin moves the same way and acts on nothing. Marks: `before`
+(the frame before the deed), `acted` (the frame that shows it), then `departure`, `hidden`, `return`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from worldsim import trees
+from worldsim.envs.controllers.motions import act, look_at, press, turn_by, turn_to, wait, walk_to
+from worldsim.envs.controllers.pose import bearing, ground_distance, heading, yaw_to
+from worldsim.envs.controllers.probes import leave_and_return
+from worldsim.envs.controllers.scene import Motion, Scene
+from worldsim.envs.controllers.sight import box_in_view, cell_box, clearance
+from worldsim.envs.controllers.survey import find_floor, find_object, finish_context
+
+REACH = 2.6  # metres to stand from what is used: within the arm's 5 m, and large in the picture
+
+
+def place_leave_return(
+    scene: Scene,
+    *,
+    slot: int = 1,
+    block: str = "",
+    angle: float = 90.0,
+    hold: int = 4,
+    leave: float = 0.0,
+    window: int = 5,
+) -> Motion:
+    """Puts a block down, leaves, returns: did it stay, where it was put, and as what it was?
+
+    Args:
+        scene: The moment.
+        slot: Hotbar slot of the block.
+        block: Kind of block in that slot; what was truly placed replaces it in the focus.
+        angle: Degrees to turn away.
+        hold: Steps to wait there.
+        leave: Metres to walk off.
+        window: Frames at the return.
+    """
+    yield from find_floor(scene)
+    scene.focus["block"] = block
+    yield from press({f"hotbar.{slot}": 1})
+    yield from _aim_at_floor(scene)
+    scene.mark("before")
+    yield from act({"use": 1})
+    _note_deed(scene)
+    scene.mark("acted")
+    yield from wait(1)
+    yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
+
+
+def break_leave_return(
+    scene: Scene,
+    *,
+    slot: int = 1,
+    block: str = "",
+    strokes: int = 1,
+    angle: float = 90.0,
+    hold: int = 4,
+    leave: float = 0.0,
+    window: int = 5,
+) -> Motion:
+    """Sees a block that was put down in the context, takes it away, leaves, returns: does it stay away?
+
+    Both twins put the block down, for a fact of the context; only one takes it away.
+    """
+    yield from find_floor(scene, linger=False)
+    scene.focus["block"] = block
+    yield from press({f"hotbar.{slot}": 1})
+    yield from _aim_at_floor(scene)
+    yield from press({"use": 1})
+    _note_deed(scene)
+    yield from finish_context(scene)
+    yield from look_at(scene, cell_box(scene.focus["cell"])[0])
+    scene.mark("before")
+    yield from act({"attack": 1}, strokes)
+    scene.mark("acted")
+    yield from turn_by(scene, 12.0)  # so that the pose that is judged is none of the context
+    yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
+
+
+def use_leave_return(
+    scene: Scene,
+    *,
+    kinds: Sequence[str] = ("door", "lever", "chest"),
+    far: float = 7.0,
+    angle: float = 90.0,
+    hold: int = 4,
+    leave: float = 0.0,
+    window: int = 5,
+) -> Motion:
+    """Walks up to a door, lever or chest, uses it, leaves, returns: is it still open, is the lamp still lit?"""
+    yield from find_object(scene, kinds, near=1.0, far=far)
+    target = scene.focus["object_id"]
+    yield from _approach(scene, target)
+    scene.mark("before")
+    yield from act({"use": 1})
+    yield from wait(1)
+    scene.mark("acted")
+    yield from wait(1)
+    yield from leave_and_return(
+        scene, lambda: scene.pixels(target) == 0, angle=angle, hold=hold, leave=leave, window=window
+    )
+
+
+def pick_up_put_down(
+    scene: Scene, *, kinds: Sequence[str] = ("crate", "gem"), slot: int = 9, far: float = 7.0, window: int = 5
+) -> Motion:
+    """Takes a thing, turns, puts it down elsewhere, and looks at both places: it must be in one of them only."""
+    yield from find_object(scene, kinds, near=1.0, far=far)
+    target = scene.focus["object_id"]
+    yield from _approach(scene, target)
+    origin = scene.object(target).position.copy()
+    scene.focus["origin"] = origin.tolist()
+    yield from press({f"hotbar.{slot}": 1})
+    scene.mark("before")
+    yield from act({"use": 1})
+    yield from wait(1)
+    scene.mark("acted")
+    eye = scene.pose.eye
+    yield from turn_to(scene, max((yaw_to(eye, origin) + t for t in (80.0, -80.0)), key=lambda y: _room(scene, y)))
+    yield from act({"drop": 1})
+    yield from wait(1)
+    scene.mark("put_down")
+    yield from wait(2)
+    yield from look_at(scene, origin)
+    scene.mark("return")
+    yield from wait(window - 1)
+
+
+def evolve_unseen(
+    scene: Scene, *, patience: int = 40, angle: float = 100.0, hold: int = 16, leave: float = 0.0, window: int = 5
+) -> Motion:
+    """Sees something change by itself, turns away while it goes on, returns: did the world go on unseen?"""
+    yield from wait(max(0, scene.context - 1 - scene.t))
+    for _ in range(patience):
+        if _changing_cell(scene) is not None:
+            break
+        yield from press({"camera": (0.0, 15.0)} if scene.t % 8 == 0 else {})  # looks around, 8 steps a look
+    cell = _changing_cell(scene)
+    if cell is None:
+        scene.abort(f"nothing in view changed by itself within {patience} steps")
+    scene.focus["cell"] = list(cell)
+    scene.focus["initial"] = next(c.before for _, c in scene.changed if c.position == cell)
+    yield from look_at(scene, cell_box(cell)[0])
+    yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
+    scene.focus["changes"] = sum(c.position == cell for _, c in scene.changed)
+
+
+def counterfactual(
+    scene: Scene,
+    *,
+    actions: Mapping[str, Mapping[str, Any]],
+    played: str,
+    steps: int = 8,
+    window: int = 5,
+) -> Motion:
+    """One start, several actions: the truth plays one of them, the branches the others.
+
+    Args:
+        scene: The moment.
+        actions: Name -> keys held for `steps` steps; the focus gets them as `actions.<name>`.
+        played: The name of the one that the truth plays.
+        steps: How long.
+        window: Frames afterwards, without action.
+    """
+    yield from finish_context(scene)
+    for name, keys in actions.items():
+        whole = trees.stack([scene.keyboard(keys)] * steps + [scene.keyboard({})] * window)
+        scene.focus.setdefault("actions", {})[name] = trees.map_leaves(lambda leaf: leaf.tolist(), whole)
+    if played not in actions:
+        scene.abort(f"the played action {played!r} is not among {sorted(actions)}")
+    scene.mark("departure")
+    yield from press(actions[played], steps)
+    scene.mark("return")
+    yield from wait(window)
+
+
+# ------------------------------------------------------------------------------------------------------------ parts
+
+
+def _aim_at_floor(scene: Scene) -> Motion:
+    """Looks at the middle of the floor below the focused cell."""
+    centre, _ = cell_box(scene.focus["cell"])
+    yield from look_at(scene, centre - np.array([0.0, 0.5, 0.0]))
+
+
+def _note_deed(scene: Scene) -> None:
+    """What the last step truly placed is the focus from now on (in a sham nothing was)."""
+    placed = [c for t, c in scene.changed if t == scene.t and c.after != "air"]
+    if placed:
+        scene.focus |= {"cell": list(placed[0].position), "block": placed[0].after}
+    elif not scene.sham:
+        scene.abort("no block was placed where one was meant to be")
+
+
+def _leave_cell(scene: Scene, *, angle: float, hold: int, leave: float, window: int) -> Motion:
+    centre, size = cell_box(scene.focus["cell"])
+    yield from leave_and_return(
+        scene,
+        lambda: not box_in_view(scene.truth, centre, size),
+        angle=angle,
+        hold=hold,
+        leave=leave,
+        window=window,
+        away_from=bearing(scene.truth, centre),
+    )
+
+
+def _approach(scene: Scene, target: int) -> Motion:
+    """Walks up to an instance until it is within reach, and looks at it."""
+    position = scene.object(target).position
+    eye = scene.pose.eye
+    distance = ground_distance(eye, position)
+    if distance > REACH:
+        yield from walk_to(scene, eye + (distance - REACH) * heading(yaw_to(eye, position)), tolerance=0.3)
+    yield from look_at(scene, scene.object(target).position)
+
+
+def _room(scene: Scene, yaw: float) -> float:
+    return min(4.0, clearance(scene.truth, yaw - scene.pose.yaw))
+
+
+def _changing_cell(scene: Scene) -> tuple[int, int, int] | None:
+    """The cell in view that changed last by itself, or None."""
+    for _, change in reversed(scene.changed):
+        if box_in_view(scene.truth, *cell_box(change.position)):
+            cell: tuple[int, int, int] = change.position
+            return cell
+    return None

@@ -1,0 +1,230 @@
+"""Probes that keep or leave a view: look away, turn around, walk a loop, orbit, strafe, dolly, hide behind something.
+
+Each is a generator of motions (see `motions`). It names its moments: `departure`, `hidden`, `return`, and the pose that
+is judged lies more than 10 degrees or 0.5 m from every pose of the context. Angles are degrees, distances metres, times
+steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.envs.controllers.motions import (
+    come_to_rest,
+    go_back_to,
+    look_at,
+    move,
+    press,
+    turn_by,
+    wait,
+    walk_to,
+)
+from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, heading, yaw_to
+from worldsim.envs.controllers.scene import Motion, Scene
+from worldsim.envs.controllers.sight import clearance
+from worldsim.envs.controllers.survey import face_target, find_object, finish_context
+
+
+def look_away_return(
+    scene: Scene,
+    *,
+    angle: float = 100.0,
+    hold: int = 4,
+    kinds: Sequence[str] = (),
+    far: float = 7.5,
+    leave: float = 0.0,
+    window: int = 5,
+) -> Motion:
+    """Sees an instance, turns away (and walks `leave` metres off), holds, returns: is it still there, and the same?"""
+    yield from find_object(scene, kinds, far=far)
+    target = scene.focus["object_id"]
+    yield from face_target(scene, scene.object(target))
+    yield from leave_and_return(
+        scene, lambda: scene.pixels(target) == 0, angle=angle, hold=hold, leave=leave, window=window
+    )
+    if scene.pixels(target) < scene.min_px:
+        scene.abort("the instance is not in view at the return")
+
+
+def leave_and_return(
+    scene: Scene,
+    out_of_view: Callable[[], bool],
+    *,
+    angle: float,
+    hold: int,
+    leave: float,
+    window: int,
+    away_from: float | None = None,
+) -> Motion:
+    """From `departure` over `hidden` back to `return`, the same pose, and `window` frames there.
+
+    Args:
+        scene: The moment.
+        out_of_view: Whether the thing in question cannot be seen now.
+        angle: Of the turn; more if the thing would stay in view.
+        hold: Steps to wait there.
+        leave: Metres to walk off, less if the way ends sooner.
+        window: Frames at the return.
+        away_from: Bearing of the thing; None = that of the focused instance.
+    """
+    scene.mark("departure")
+    home, first = scene.pose, scene.t
+    beta = bearing(scene.truth, scene.object(scene.focus["object_id"]).position) if away_from is None else away_from
+    side = -1.0 if beta > 0 else 1.0  # away from the thing, so that it leaves the view soonest
+    yield from turn_by(scene, side * max(angle, half_view(scene.truth) + 20.0))
+    for _ in range(6):  # something large or near needs a little more
+        if out_of_view():
+            break
+        yield from turn_by(scene, side * 15.0)
+    if not out_of_view():
+        scene.abort("the thing cannot be turned out of view")
+    scene.mark("hidden")
+    if leave > 0:
+        yield from move(scene, "forward", min(leave, clearance(scene.truth) - 0.8))
+    yield from wait(hold)
+    yield from go_back_to(scene, home)
+    scene.focus["unseen_steps"] = scene.t - first
+    scene.mark("return")
+    yield from wait(window - 1)
+
+
+def full_turn(scene: Scene, *, turns: int = 1, direction: int = 1, window: int = 5) -> Motion:
+    """Turns once around (`direction` 1 right, -1 left, 0 first right, then left): is home where it was?"""
+    yield from finish_context(scene)
+    yield from turn_by(scene, 15.0 * (direction or 1))
+    scene.mark("departure")
+    for way in (1, -1) if direction == 0 else (direction,):
+        yield from turn_by(scene, way * 180.0)
+        scene.mark("hidden" if way in (direction, 1) else "hidden_2")
+        yield from turn_by(scene, way * (turns * 360.0 - 180.0))
+        scene.mark("return" if way in (direction, 1) else "return_2")
+    yield from wait(window - 1)
+
+
+def a_b_a(scene: Scene, *, metres: float = 5.0, hold: int = 0, window: int = 5) -> Motion:
+    """Walks to another place and back the same way."""
+    yield from _start_walk(scene)
+    home = scene.pose
+    yield from move(scene, "forward", min(metres, clearance(scene.truth) - 0.8))
+    _require_a_walk(scene, home.eye, 0.75)
+    scene.mark("hidden")
+    yield from wait(hold)
+    yield from go_back_to(scene, home)
+    scene.mark("return")
+    yield from wait(window - 1)
+
+
+def a_b_c_a(scene: Scene, *, metres: float = 5.0, spread: float = 50.0, window: int = 5) -> Motion:
+    """Walks a triangle: away, across, and home by a way not walked before."""
+    yield from _start_walk(scene)
+    home = scene.pose
+    ways = [(min(metres, clearance(scene.truth, turn) - 0.8), turn) for turn in (-spread / 2, spread / 2)]
+    corners = [home.eye + length * heading(home.yaw + turn) for length, turn in ways]
+    if min(length for length, _ in ways) < 0.75:
+        scene.abort("there is no room for a triangle")
+    for name, corner in zip(("b", "hidden"), corners, strict=True):
+        yield from walk_to(scene, corner, tolerance=0.2)
+        scene.mark(name)
+    yield from go_back_to(scene, home)
+    scene.mark("return")
+    yield from wait(window - 1)
+
+
+def orbit(scene: Scene, *, degrees: float = 90.0, kinds: Sequence[str] = (), step: float = 15.0) -> Motion:
+    """Walks around an instance, which stays in the middle of the view, then back: the same thing from all sides."""
+    yield from find_object(scene, kinds, near=1.5, far=5.0)
+    target = scene.object(scene.focus["object_id"])
+    centre = target.position
+    yield from look_at(scene, centre)
+    scene.mark("departure")
+    radius = ground_distance(scene.pose.eye, centre)
+    start = yaw_to(centre, scene.pose.eye)
+    for part in range(1, math.ceil(degrees / step) + 1):
+        goal = centre + radius * heading(start + min(part * step, degrees))
+        yield from walk_to(scene, goal, tolerance=0.25, face=False)
+        yield from look_at(scene, centre)
+    scene.mark("return")
+
+
+def strafe_back(scene: Scene, *, metres: float = 1.5, window: int = 5) -> Motion:
+    """Steps aside and back without turning: pure translation, where a frozen picture cannot pass for geometry."""
+    yield from _there_and_back(scene, ("left", "right"), metres, window)
+
+
+def dolly(scene: Scene, *, metres: float = 2.0, window: int = 5) -> Motion:
+    """Walks forward and back without turning."""
+    ahead = clearance(scene.truth) > metres + 0.8
+    yield from _there_and_back(scene, ("forward", "back") if ahead else ("back", "forward"), metres, window)
+
+
+def occlude_reveal(
+    scene: Scene, *, kinds: Sequence[str] = (), metres: float = 4.0, hold: int = 4, window: int = 5
+) -> Motion:
+    """Steps aside until something stands before the instance, and back: hidden without being out of view."""
+    yield from find_object(scene, kinds)
+    target = scene.focus["object_id"]
+    yield from look_at(scene, scene.object(target).position)
+    home = scene.pose
+    scene.mark("departure")
+    for key in ("left", "right"):
+        for _ in range(math.ceil(metres / 0.2)):
+            if scene.pixels(target) == 0:
+                break
+            before = scene.pose.eye
+            turn = bearing(scene.truth, scene.object(target).position)
+            yield from press({key: 1, "camera": (0.0, max(-15.0, min(15.0, turn)))})
+            if ground_distance(before, scene.pose.eye) < 0.01:
+                break
+        if scene.pixels(target) == 0:
+            break
+        yield from go_back_to(scene, home, face=False)
+    if scene.pixels(target) != 0:
+        scene.abort("nothing hides the instance within reach")
+    yield from come_to_rest(scene)
+    scene.mark("hidden")
+    yield from wait(hold)
+    yield from go_back_to(scene, home, face=False)
+    scene.mark("return")
+    yield from wait(window - 1)
+
+
+def noop_hold(scene: Scene, *, steps: int = 32) -> Motion:
+    """Does nothing: whatever changes then, changes by itself."""
+    yield from wait(max(0, scene.context - 1 - scene.t))
+    scene.mark("departure")
+    yield from wait(min(steps, scene.steps_left))
+    scene.mark("return")
+
+
+def _start_walk(scene: Scene) -> Motion:
+    """Ends the survey, turns to where the way is clearest and at least 15 degrees aside, and marks the departure."""
+    yield from finish_context(scene)
+    ways = (15.0, -15.0, 30.0, -30.0)
+    yield from turn_by(scene, max(ways, key=lambda turn: min(6.0, clearance(scene.truth, turn))))
+    scene.mark("departure")
+
+
+def _require_a_walk(scene: Scene, start: NDArray[np.float64], metres: float) -> None:
+    gone = ground_distance(start, scene.pose.eye)
+    if gone < metres:
+        scene.abort(f"the way is blocked: {gone:.2f} m walked, {metres:g} m are the least")
+
+
+def _there_and_back(scene: Scene, keys: tuple[str, str], metres: float, window: int) -> Motion:
+    """Moves without turning, in the first direction that has room, and back to the spot."""
+    yield from finish_context(scene)
+    home = scene.pose
+    scene.mark("departure")
+    for key in keys:
+        yield from move(scene, key, metres)
+        if ground_distance(home.eye, scene.pose.eye) >= 0.6 * metres:
+            break
+    _require_a_walk(scene, home.eye, 0.5 * metres)
+    scene.mark("turn")
+    yield from go_back_to(scene, home, face=False)
+    scene.mark("return")
+    yield from wait(window - 1)

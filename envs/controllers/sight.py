@@ -1,0 +1,130 @@
+"""What can be seen from a state: points, free floor, how far the way is clear. Pure functions of a `TruthState`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.envs.controllers.pose import heading, pose_of
+from worldsim.errors import ContractError
+from worldsim.truth import TruthState
+
+
+def project(truth: TruthState, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where points fall in the frame: pixels (N, 2) float64 (x right, y down) and depth (N,) metres along z."""
+    if truth.world_from_camera is None or truth.intrinsics is None or truth.depth is None:
+        raise ContractError(
+            "scripted probes look for free places with TruthState.depth, intrinsics and world_from_camera; this "
+            "environment leaves one of them out. Use the controller 'noop', 'explore', 'replay' or 'policy'."
+        )
+    matrix = truth.world_from_camera
+    local = (np.atleast_2d(points) - matrix[:3, 3]) @ matrix[:3, :3]
+    z = local[:, 2]
+    safe = np.where(z > 1e-6, z, 1e-6)
+    k = truth.intrinsics
+    pixels = np.stack([k[0, 0] * local[:, 0] / safe + k[0, 2], k[1, 1] * local[:, 1] / safe + k[1, 2]], axis=-1)
+    return np.where(z[:, None] > 1e-6, pixels, np.nan), z
+
+
+def seen(truth: TruthState, points: NDArray[np.float64], margin: float = 1.0) -> NDArray[np.bool_]:
+    """(N,) bool: the point is in the frame, at least `margin` pixels from its edge, and nothing stands before it."""
+    pixels, z = project(truth, points)
+    depth = truth.depth
+    assert depth is not None  # project has looked
+    height, width = depth.shape
+    with np.errstate(invalid="ignore"):
+        inside = (pixels >= margin).all(-1) & (pixels[:, 0] < width - margin) & (pixels[:, 1] < height - margin)
+    at = np.where(inside[:, None], pixels, 0.0).astype(np.intp)
+    result: NDArray[np.bool_] = inside & (depth[at[:, 1], at[:, 0]] >= z - _slack(truth, z))
+    return result
+
+
+def on_floor(truth: TruthState, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) bool: the point is seen, and the surface in its pixel is the floor at its height, not something behind."""
+    pixels, z = project(truth, points)
+    ok = seen(truth, points)
+    depth = truth.depth
+    assert depth is not None
+    at = np.where(ok[:, None], pixels, 0.0).astype(np.intp)
+    result: NDArray[np.bool_] = ok & (depth[at[:, 1], at[:, 0]] <= z + _slack(truth, z))
+    return result
+
+
+def _slack(truth: TruthState, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much the depth of a level floor changes within a pixel and a half at depth z, metres."""
+    assert truth.intrinsics is not None
+    slack: NDArray[np.float64] = np.maximum(0.1, 1.5 * z**2 / (1.62 * truth.intrinsics[1, 1]))  # eye 1.62 m up
+    return slack
+
+
+def box_corners(centre: NDArray[np.float64], size: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """(9, 3): the centre of a cuboid and its corners, drawn in by 5 % so that they lie inside it."""
+    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+    return np.vstack([np.zeros(3), signs * 0.475 * np.asarray(size)]) + centre
+
+
+def box_in_view(truth: TruthState, centre: NDArray[np.float64], size: Sequence[float] | NDArray[np.float64]) -> bool:
+    """Whether any part of a cuboid may be in the frame, in the open or behind something thin."""
+    return bool(seen(truth, box_corners(centre, size), margin=0.0).any())
+
+
+def cell_box(cell: Sequence[int]) -> tuple[NDArray[np.float64], tuple[float, float, float]]:
+    """Centre and size of a cell (x, y, z)."""
+    return np.asarray(cell, np.float64) + 0.5, (1.0, 1.0, 1.0)
+
+
+def is_free(truth: TruthState, cell: Sequence[int]) -> bool:
+    """Whether a cell is seen to be empty, with floor right below it and no instance in it."""
+    x, y, z = cell
+    floor = np.array([[x + dx, y, z + dz] for dx in (0.25, 0.5, 0.75) for dz in (0.25, 0.5, 0.75)], np.float64)
+    inside = np.array([[x + 0.5, y + dy, z + 0.5] for dy in (0.25, 0.5, 0.85)], np.float64)
+    if not (on_floor(truth, floor).all() and seen(truth, inside).all()):
+        return False
+    middle = floor[4]
+    return all(
+        abs(o.position[0] - middle[0]) > 0.5 + o.size[0] / 2 or abs(o.position[2] - middle[2]) > 0.5 + o.size[2] / 2
+        for o in truth.objects
+        if o.exists
+    )
+
+
+def free_cells(truth: TruthState, near: float, far: float) -> list[tuple[int, int, int]]:
+    """Free cells on the floor between two distances, those in the middle of the view first."""
+    pose = pose_of(truth)
+    y, reach = int(pose.floor), math.ceil(far)
+    cx, cz = math.floor(pose.eye[0]), math.floor(pose.eye[2])
+    ahead = heading(pose.yaw)
+    found = []
+    for x in range(cx - reach, cx + reach + 1):
+        for z in range(cz - reach, cz + reach + 1):
+            gap = np.array([x + 0.5 - pose.eye[0], 0.0, z + 0.5 - pose.eye[2]])
+            distance = float(np.hypot(gap[0], gap[2]))
+            if near <= distance <= far and gap @ ahead > 0.7 * distance and is_free(truth, (x, y, z)):
+                found.append((-float(gap @ ahead) / distance, (x, y, z)))
+    return [cell for _, cell in sorted(found)]
+
+
+def clearance(truth: TruthState, turn: float = 0.0, half_width: float = 0.4) -> float:
+    """How far the body can walk in a direction `turn` degrees to the right, metres, as far as the frame shows.
+
+    The nearest surface in a corridor of the body's width, from knee to eye, along the ground.
+    """
+    pose = pose_of(truth)
+    if truth.depth is None or truth.intrinsics is None or truth.world_from_camera is None:
+        raise ContractError("clearance needs TruthState.depth, intrinsics and world_from_camera")
+    height, width = truth.depth.shape
+    k, depth = truth.intrinsics, truth.depth.astype(np.float64)
+    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    hit = np.isfinite(depth)
+    z = np.where(hit, depth, 0.0)
+    local = np.stack([(u - k[0, 2]) / k[0, 0] * z, (v - k[1, 2]) / k[1, 1] * z, z], axis=-1)
+    points = local @ truth.world_from_camera[:3, :3].T
+    ahead = heading(pose.yaw + turn)
+    along = points @ ahead
+    across = np.abs(points @ np.array([ahead[2], 0.0, -ahead[0]]))
+    level = points[..., 1] + pose.eye[1] - pose.floor
+    inside = hit & (along > 0) & (across < half_width) & (level > 0.3) & (level < 1.8)
+    return float(along[inside].min()) if inside.any() else 48.0

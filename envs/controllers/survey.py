@@ -1,0 +1,145 @@
+"""What a probe does during the context: it makes its facts knowable, and chooses what it will ask about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from worldsim.envs.controllers.motions import MAX_TURN, press, turn_to, wait
+from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, pitch_to, wrap, yaw_to
+from worldsim.envs.controllers.scene import Motion, Scene
+from worldsim.envs.controllers.sight import cell_box, free_cells, is_free, on_floor, seen
+from worldsim.truth import ObjectState
+
+FRAMES_KNOWN = 3  # a fact is scored only if it was visible in that many context frames
+FREEZE_PROOF = 10.5  # degrees between the judged pose and each pose of the context: a frozen frame must not pass
+
+
+def finish_context(scene: Scene, glance: float = 4.0) -> Motion:
+    """Uses what is left of the context for small glances `glance` degrees aside and back."""
+    home = scene.pose
+    while scene.context - 1 - scene.t >= 2:
+        yield from turn_to(scene, home.yaw + glance, home.pitch)
+        yield from turn_to(scene, home.yaw, home.pitch)
+    yield from wait(max(0, scene.context - 1 - scene.t))
+
+
+def find_object(scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far: float = 7.5) -> Motion:
+    """Turns until an instance is well in view and stays for the rest of the context; its id goes into the focus.
+
+    Args:
+        scene: The moment.
+        kinds: Parts of the names of the kinds that will do; none = any.
+        near: Metres.
+        far: Metres; at 64x64 a chest is recognisable up to about 8 m.
+
+    Raises:
+        Aborted: If none is visible in three frames of the context.
+    """
+    candidates = _candidates(scene, kinds, near, far)
+    if not candidates:
+        scene.abort(f"no {' or '.join(kinds) or 'instance'} between {near:g} and {far:g} m")
+    edge = half_view(scene.truth) - 12.0
+    while scene.t < scene.context - FRAMES_KNOWN:
+        found = [o for o in _candidates(scene, kinds, near, far) if _well_in_view(scene, o, edge)]
+        if found:
+            break
+        # The nearest direction first; what should be in view and is not stands behind something.
+        hidden = [o for o in _candidates(scene, kinds, near, far) if abs(bearing(scene.truth, o.position)) > edge]
+        if not hidden:
+            scene.abort("every instance stands behind something")
+        turn = bearing(scene.truth, hidden[0].position)
+        yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN)))})
+    found = [o for o in _candidates(scene, kinds, near, far) if _well_in_view(scene, o, edge)]
+    if not found:
+        scene.abort("no instance came into view during the context")
+    target = found[0]
+    scene.focus |= {"object_id": target.id, "kind": target.kind}
+    side = 1.0 if bearing(scene.truth, target.position) >= 0 else -1.0
+    yield from finish_context(scene, glance=-4.0 * side)
+    if scene.seen.get(target.id, 0) < min(FRAMES_KNOWN, scene.context):
+        scene.abort("the instance was visible in fewer than three frames of the context")
+
+
+def departure_yaw(scene: Scene, yaw: float) -> float:
+    """The yaw nearest to `yaw` (that which faces the target) that lies outside the context's poses, degrees."""
+    here = scene.pose
+    standing = [p for p in scene.poses if ground_distance(p.eye, here.eye) <= 0.5]
+    for aside in (0.0, 4.0, 8.0, 12.0, 14.0, 16.0, 18.0, 20.0):
+        options = [yaw + aside, yaw - aside]
+        fair = [y for y in options if all(abs(wrap(y - p.yaw)) > FREEZE_PROOF for p in standing)]
+        if fair:
+            return min(fair, key=lambda y: abs(wrap(y - here.yaw)))
+    return yaw + 20.0 if abs(wrap(yaw + 20.0 - here.yaw)) > abs(wrap(yaw - 20.0 - here.yaw)) else yaw - 20.0
+
+
+def face_target(scene: Scene, target: ObjectState) -> Motion:
+    """Turns to the departure pose of a probe about an instance, and notes where else it could stand."""
+    eye = scene.pose.eye
+    pitch = min(20.0, max(-10.0, pitch_to(eye, target.position)))
+    yield from turn_to(scene, departure_yaw(scene, yaw_to(eye, target.position)), pitch)
+    spot = _other_place(scene, target)
+    if spot is not None:
+        scene.focus["moved_to"] = spot
+
+
+def find_floor(scene: Scene, near: float = 2.4, far: float = 4.2, *, linger: bool = True) -> Motion:
+    """Looks for a free cell on the floor with a free neighbour, both in view; the focus gets `cell` and `neighbour`.
+
+    `linger` stays for the rest of the context.
+
+    Raises:
+        Aborted: If none comes into view during the context.
+    """
+    for _ in range(max(1, scene.context - FRAMES_KNOWN)):
+        cells = free_cells(scene.truth, near, far)
+        for x, y, z in cells:
+            around = [(x + 1, y, z), (x - 1, y, z), (x, y, z + 1), (x, y, z - 1)]
+            beside = [c for c in around if is_free(scene.truth, c)]
+            if beside:
+                # The neighbour farthest to the side: the two cells then differ most in the picture.
+                side = max(beside, key=lambda c: abs(bearing(scene.truth, cell_box(c)[0])))
+                scene.focus |= {"cell": [x, y, z], "neighbour": list(side)}
+                if linger:
+                    yield from finish_context(scene)
+                return
+        yield from press({"camera": (0.0, MAX_TURN)})
+    scene.abort("no free floor came into view during the context")
+
+
+def _candidates(scene: Scene, kinds: Sequence[str], near: float, far: float) -> list[ObjectState]:
+    eye = scene.pose.eye
+    fitting = [
+        o
+        for o in scene.truth.objects
+        if o.exists
+        and near <= ground_distance(eye, o.position) <= far
+        and (not kinds or any(kind in o.kind for kind in kinds))
+    ]
+    return sorted(fitting, key=lambda o: (abs(bearing(scene.truth, o.position)), o.id))
+
+
+def _well_in_view(scene: Scene, item: ObjectState, edge: float) -> bool:
+    return item.visible_px >= scene.min_px and abs(bearing(scene.truth, item.position)) <= edge
+
+
+def _other_place(scene: Scene, target: ObjectState) -> list[float] | None:
+    """A place on the same floor 1.2 to 2.4 m from the instance where it could be seen as well, or None."""
+    base = target.position - np.array([0.0, target.size[1] / 2, 0.0])
+    places = []
+    for distance in (1.5, 2.0, 1.2, 2.4):
+        for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
+            place = base + distance * np.array([np.cos(angle), 0.0, np.sin(angle)])
+            near = [o for o in scene.truth.objects if o.exists and o.id != target.id]
+            if any(ground_distance(place, o.position) < 1.0 for o in near):
+                continue
+            half = target.size[0] / 2
+            floor = place + np.array([[dx, 0.0, dz] for dx in (-half, 0, half) for dz in (-half, 0, half)])
+            body = place + np.array([[0.0, target.size[1] * f, 0.0] for f in (0.3, 0.6, 0.95)])
+            if on_floor(scene.truth, floor).all() and seen(scene.truth, body).all():
+                aside = abs(bearing(scene.truth, place) - bearing(scene.truth, target.position))
+                places.append((-aside, [float(v) for v in place]))
+        if places:  # as far aside as the first distance that works allows
+            return min(places)[1]
+    return None
