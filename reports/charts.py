@@ -5,6 +5,7 @@ All text that is drawn is escaped. Coordinates are user units of the viewBox; a 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ LABEL_GAP = 13.0  # least distance of two line labels, one line of text
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of a chart: `kind` is its CSS class (model, floor, ceiling, null); points where `values` is None are gaps."""
+    """One line of a chart. `kind` is its CSS class (model, floor, ceiling, null); where `values` is None is a gap."""
 
     name: str
     kind: str
@@ -59,8 +60,10 @@ def skill_bar(
 
     Args:
         skill: (score - floor) / (ceiling - floor); outside the axis it is drawn as an arrow at its end.
-        low, high: Its interval, or None.
-        floor, ceiling: What is written under the two ticks.
+        low: Where its interval begins, or None.
+        high: Where it ends, or None.
+        floor: What is written under the tick at 0.
+        ceiling: What is written under the tick at 1.
         nulls: (name, skill) of the other nulls.
     """
     y, floor_x, ceiling_x, x = 15.0, skill_x(0.0), skill_x(1.0), skill_x(skill)
@@ -108,7 +111,7 @@ def spread(at: Sequence[float], gap: float, low: float, high: float) -> list[flo
     """Moves label positions apart until neighbours are `gap` away, keeping their order and staying in low..high."""
     order = sorted(range(len(at)), key=lambda i: at[i])
     out = list(at)
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in itertools.pairwise(order):
         out[after] = max(out[after], out[before] + gap)
     ceiling = high
     for i in reversed(order):
@@ -179,9 +182,8 @@ def curve_chart(lines: Sequence[Line], *, title: str, unit: str) -> Markup:
     places = max((len(f"{m:.6g}".partition(".")[2]) for m in marks), default=0)
     for mark in marks:
         parts.append(f'<line class="grid" x1="{x0}" x2="{x1}" y1="{_f(y(mark))}" y2="{_f(y(mark))}"/>')
-        parts.append(
-            f'<text class="axis" x="{x0 - 7}" y="{_f(y(mark) + 4)}" text-anchor="end">{number(mark, min(places, 4))}</text>'
-        )
+        text = number(mark, min(places, 4))
+        parts.append(f'<text class="axis" x="{x0 - 7}" y="{_f(y(mark) + 4)}" text-anchor="end">{text}</text>')
     whole = sorted({h0, *(int(t) for t in ticks(h0, h1) if t == int(t) and t - h0 > (h1 - h0) / 8)})
     for mark in whole:
         parts.append(f'<text class="axis" x="{_f(x(mark))}" y="{y0 + 16}" text-anchor="middle">{mark}</text>')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 from collections.abc import Mapping
 from functools import cache
@@ -87,5 +86,5 @@ def build_report(run: Path, out: Path | None = None, *, single_file: bool = Fals
     index = folder / "index.html"
     fresh = folder / ".index.html.new"  # a reader never sees half a page
     fresh.write_text(html, encoding="utf-8")
-    os.replace(fresh, index)
+    fresh.replace(index)
     return index

@@ -28,32 +28,25 @@ def standing(row: SummaryRow) -> Standing:
     return "ceiling" if at_ceiling else "floor" if at_floor else "between"
 
 
-def _count(n: int, words: str, words_one: str) -> str:
-    return f"{n} {words_one if n == 1 else words}"
-
-
 def verdict(rows: Sequence[SummaryRow]) -> str:
     """One sentence in plain words over the headline rows of all scenarios."""
     if not rows:
         return "Nothing has been scored yet."
     tally = Counter(standing(row) for row in rows)
-    scored = len(rows) - tally["unscored"]
-    if not scored:
+    if tally["unscored"] == len(rows):
         return f"None of the {len(rows)} headline scores could be measured."
+
+    def said(of: Standing, one: str, many: str, *, always: bool = False) -> list[str]:
+        n = tally[of]
+        return [f"{n or 'none'} {one if n <= 1 else many}"] if n or always else []
+
+    total = f"{len(rows)} headline score{'' if len(rows) == 1 else 's'}"
     parts = [
-        f"{tally['ceiling'] or 'None'} of {_count(scored, 'headline scores', 'headline score')} "
-        f"{'reaches' if tally['ceiling'] <= 1 else 'reach'} the ceiling"
+        f"{tally['ceiling'] or 'None'} of {total} {'reaches' if tally['ceiling'] <= 1 else 'reach'} the ceiling",
+        *said("between", "lies between floor and ceiling", "lie between floor and ceiling"),
+        *said("floor", "is no better than the floor", "are no better than the floor", always=True),
+        *said("undecided", "is too uncertain to tell", "are too uncertain to tell"),
+        *said("no scale", "has no scale", "have no scale"),
+        *said("unscored", "could not be measured", "could not be measured"),
     ]
-    if tally["between"]:
-        parts.append(_count(tally["between"], "lie between floor and ceiling", "lies between floor and ceiling"))
-    parts.append(
-        f"{tally['floor'] or 'none'} {'is' if tally['floor'] <= 1 else 'are'} no better than the floor",
-    )
-    if tally["undecided"]:
-        parts.append(f"{tally['undecided']} too uncertain to tell")
-    if tally["no scale"]:
-        parts.append(_count(tally["no scale"], "have no scale", "has no scale"))
-    sentence = ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else parts[0]
-    if tally["unscored"]:
-        sentence += f"; {tally['unscored']} could not be measured"
-    return sentence + "."
+    return f"{', '.join(parts[:-1])} and {parts[-1]}."

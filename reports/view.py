@@ -1,4 +1,4 @@
-"""The view model: everything the templates show, already decided and already written as text. Templates only place it."""
+"""The view model: all that the templates show, already decided and already written as text; they only place it."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ def scenario_table(data: RunData, metrics: Sequence[str]) -> tuple[Mapping[str, 
         about = described.get(name, {})
         cells = []
         for metric in metrics:
-            row = by_place.get((name, metric))
-            shown = headline_row(row) if row else None
+            found = by_place.get((name, metric))
+            shown = headline_row(found) if found else None
             cells.append({"row": shown, "reason": shown.reason if shown else "not scored on this scenario"})
         out.append(
             {
@@ -329,7 +329,8 @@ def page_of(data: RunData) -> Page:
     names, nulls = null_table(main)
     metrics = tuple(row.metric for row in main)
     return Page(
-        title=f"{model.get('name') or 'A model'} in {env.get('id') or 'a world'}, scenarios {run.get('scenario_set', '?')}",
+        title=f"{model.get('name') or 'A model'} in {env.get('id') or 'a world'}, "
+        f"scenarios {run.get('scenario_set', '?')}",
         verdict=verdict(main),
         banner=banner(data),
         facts=facts(data),

@@ -14,23 +14,87 @@ import av
 import numpy as np
 
 METRICS: tuple[dict[str, Any], ...] = (
-    dict(metric="fidelity.psnr", unit="dB", floor=14.2, ceiling=41.0, value=26.3, floor_name="context-mean",
-         ceiling_name="codec", pixel=True, range=[0.0, None], curve=True,
-         summary="How far from the true picture, in decibels, over the whole horizon?"),
-    dict(metric="fidelity.ssim", unit="1", floor=0.31, ceiling=1.0, value=0.78, floor_name="frozen", curve=True,
-         range=[-1.0, 1.0], summary="Does the picture have the true picture's structure?"),
-    dict(metric="fidelity.l1", unit="/255", floor=31.0, ceiling=0.0, value=11.6, floor_name="context-mean", curve=True,
-         range=[0.0, 255.0], higher=False, summary="Mean absolute error a channel."),
-    dict(metric="fidelity.useful_horizon", unit="steps", floor=0.0, ceiling=32.0, value=21.0, floor_name="frozen",
-         range=[0.0, None], summary="How many steps until the picture is no better than the floor?"),
-    dict(metric="geometry.reprojection", unit="px", floor=3.1, ceiling=0.42, value=0.47, floor_name="frozen",
-         range=[0.0, None], higher=False, curve=True, summary="Does the picture move as a solid world must?"),
-    dict(metric="permanence.identity", unit="1", floor=0.25, ceiling=0.98, value=0.27, floor_name="other-episode",
-         range=[0.0, 1.0], certified=True, undefined=5, summary="Is what was hidden still there, and the same?"),
-    dict(metric="interaction.persistence", unit="1", value=None, floor_name="frozen", range=[-1.0, 1.0],
-         reason="no episode placed a block that left the view", undefined=16,
-         summary="Did my block stay while I was away?"),
-)  # fmt: skip
+    {
+        "metric": "fidelity.psnr",
+        "unit": "dB",
+        "floor": 14.2,
+        "ceiling": 41.0,
+        "value": 26.3,
+        "floor_name": "context-mean",
+        "ceiling_name": "codec",
+        "pixel": True,
+        "range": [0.0, None],
+        "curve": True,
+        "summary": "How far from the true picture, in decibels, over the whole horizon?",
+    },
+    {
+        "metric": "fidelity.ssim",
+        "unit": "1",
+        "floor": 0.31,
+        "ceiling": 1.0,
+        "value": 0.78,
+        "floor_name": "frozen",
+        "curve": True,
+        "range": [-1.0, 1.0],
+        "summary": "Does the picture have the true picture's structure?",
+    },
+    {
+        "metric": "fidelity.l1",
+        "unit": "/255",
+        "floor": 31.0,
+        "ceiling": 0.0,
+        "value": 11.6,
+        "floor_name": "context-mean",
+        "curve": True,
+        "range": [0.0, 255.0],
+        "higher": False,
+        "summary": "Mean absolute error a channel.",
+    },
+    {
+        "metric": "fidelity.useful_horizon",
+        "unit": "steps",
+        "floor": 0.0,
+        "ceiling": 32.0,
+        "value": 21.0,
+        "floor_name": "frozen",
+        "range": [0.0, None],
+        "summary": "How many steps until the picture is no better than the floor?",
+    },
+    {
+        "metric": "geometry.reprojection",
+        "unit": "px",
+        "floor": 3.1,
+        "ceiling": 0.42,
+        "value": 0.47,
+        "floor_name": "frozen",
+        "range": [0.0, None],
+        "higher": False,
+        "curve": True,
+        "summary": "Does the picture move as a solid world must?",
+    },
+    {
+        "metric": "permanence.identity",
+        "unit": "1",
+        "floor": 0.25,
+        "ceiling": 0.98,
+        "value": 0.27,
+        "floor_name": "other-episode",
+        "range": [0.0, 1.0],
+        "certified": True,
+        "undefined": 5,
+        "summary": "Is what was hidden still there, and the same?",
+    },
+    {
+        "metric": "interaction.persistence",
+        "unit": "1",
+        "value": None,
+        "floor_name": "frozen",
+        "range": [-1.0, 1.0],
+        "reason": "no episode placed a block that left the view",
+        "undefined": 16,
+        "summary": "Did my block stay while I was away?",
+    },
+)
 NULLS = ("frozen", "copy-context", "context-mean", "noise", "other-episode")
 SCENARIOS = ("walk-and-return", "look-around")
 CONTEXT, HORIZON, FPS, SIZE = 8, 32, 20.0, 64
@@ -45,13 +109,26 @@ def skill_of(spec: dict[str, Any], value: float) -> float:
 
 
 def summary_row(spec: dict[str, Any], scenario: str, shift: float) -> dict[str, Any]:
-    row: dict[str, Any] = dict(
-        metric=spec["metric"], version="1", family=spec["metric"].split(".")[0], scenario=scenario, arm="free",
-        n=32, n_worlds=16, undefined=spec.get("undefined", 0), unit=spec["unit"],
-        higher_is_better=spec.get("higher", True), certified=spec.get("certified", False),
-        floor_name=spec["floor_name"], ceiling_name=spec.get("ceiling_name", "re-run"), range=spec["range"],
-        headline=True, pixel=spec.get("pixel", False), reason=spec.get("reason"), summary=spec["summary"],
-    )  # fmt: skip
+    row: dict[str, Any] = {
+        "metric": spec["metric"],
+        "version": "1",
+        "family": spec["metric"].split(".")[0],
+        "scenario": scenario,
+        "arm": "free",
+        "n": 32,
+        "n_worlds": 16,
+        "undefined": spec.get("undefined", 0),
+        "unit": spec["unit"],
+        "higher_is_better": spec.get("higher", True),
+        "certified": spec.get("certified", False),
+        "floor_name": spec["floor_name"],
+        "ceiling_name": spec.get("ceiling_name", "re-run"),
+        "range": spec["range"],
+        "headline": True,
+        "pixel": spec.get("pixel", False),
+        "reason": spec.get("reason"),
+        "summary": spec["summary"],
+    }
     if spec["value"] is None:
         nothing = ("value", "low", "high", "pessimistic", "floor", "ceiling", "ceiling_codec", "skill", "mde")
         return row | dict.fromkeys((*nothing, "skill_low", "skill_high")) | {"coverage": 0.0, "nulls": {}}
@@ -62,19 +139,37 @@ def summary_row(spec: dict[str, Any], scenario: str, shift: float) -> dict[str, 
     for k, null in enumerate(NULLS):
         at = 0.0 if null == spec["floor_name"] else -0.05 * (1 + k)
         nulls[null] = {"value": spec["floor"] + at * span, "skill": at}
-    return row | dict(
-        value=value, low=value - 0.06 * abs(span), high=value + 0.05 * abs(span), coverage=1 - undefined / 32,
-        pessimistic=value - undefined / 32 * (value - spec["floor"]), floor=spec["floor"], ceiling=spec["ceiling"],
-        ceiling_codec=spec["ceiling"] if spec.get("pixel") else None, skill=skill_of(spec, value),
-        skill_low=skill_of(spec, value) - 0.06, skill_high=skill_of(spec, value) + 0.05, nulls=nulls, mde=0.08,
-    )  # fmt: skip
+    return row | {
+        "value": value,
+        "low": value - 0.06 * abs(span),
+        "high": value + 0.05 * abs(span),
+        "coverage": 1 - undefined / 32,
+        "pessimistic": value - undefined / 32 * (value - spec["floor"]),
+        "floor": spec["floor"],
+        "ceiling": spec["ceiling"],
+        "ceiling_codec": spec["ceiling"] if spec.get("pixel") else None,
+        "skill": skill_of(spec, value),
+        "skill_low": skill_of(spec, value) - 0.06,
+        "skill_high": skill_of(spec, value) + 0.05,
+        "nulls": nulls,
+        "mde": 0.08,
+    }
 
 
 def curve_rows(spec: dict[str, Any], scenario: str, episode: str, shift: float) -> list[dict[str, Any]]:
     """The model's curve falls from the ceiling to somewhere above the floor; the anchors are flat."""
     rows = []
     span = spec["ceiling"] - spec["floor"]
-    sources = ["model"] if episode != "*" else ["model", "ceiling", *(f"floor:{null}" for null in NULLS)]
+    sources = (
+        ["model"]
+        if episode != "*"
+        else [
+            "model",
+            "ceiling",
+            *(["ceiling_codec"] if spec.get("pixel") else []),
+            *(f"floor:{null}" for null in NULLS),
+        ]
+    )
     for source in sources:
         for h in range(1, HORIZON + 1):
             kept = math.exp(-h / (14 + 20 * shift)) + 0.02 * math.sin(h + 9 * shift)
@@ -85,10 +180,19 @@ def curve_rows(spec: dict[str, Any], scenario: str, episode: str, shift: float) 
             value = spec["floor"] + level * span
             band = source == "model" and episode == "*"
             rows.append(
-                dict(metric=spec["metric"], scenario=scenario, source=source, arm="free", episode=episode, h=h,
-                     value=value, low=value - 0.07 * abs(span) if band else None,
-                     high=value + 0.07 * abs(span) if band else None, n=16)
-            )  # fmt: skip
+                {
+                    "metric": spec["metric"],
+                    "scenario": scenario,
+                    "source": source,
+                    "arm": "free",
+                    "episode": episode,
+                    "h": h,
+                    "value": value,
+                    "low": value - 0.07 * abs(span) if band else None,
+                    "high": value + 0.07 * abs(span) if band else None,
+                    "n": 16,
+                }
+            )
     return rows
 
 
@@ -139,8 +243,10 @@ def write_fake_run(
     """Writes the run into `folder` and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = [f"{scenarios[i % len(scenarios)]}-{i:05d}" for i in range(episodes)]
-    bad = {episodes - 1: ("failed", "the model raised ValueError: NaN in frame 12"),
-           episodes - 2: ("aborted", "the walk met water and could not return")}  # fmt: skip
+    bad = {
+        episodes - 1: ("failed", "the model raised ValueError: NaN in frame 12"),
+        episodes - 2: ("aborted", "the walk met water and could not return"),
+    }
     rows, lines, scores, curves = [], [], [], []
     for spec in METRICS:
         rows.append(summary_row(spec, "*", 0.0))
@@ -148,12 +254,28 @@ def write_fake_run(
     for i, episode in enumerate(ids):
         state, reason = bad.get(i, ("done", None))
         lines.append(
-            dict(episode=episode, scenario=scenarios[i % len(scenarios)], variant="main", pair_id="",
-                 world_seed=1000 + i, status=state, reason=reason, steps=CONTEXT + HORIZON - 1, context=CONTEXT,
-                 horizon=HORIZON, fps=FPS, size=[SIZE, SIZE], rollouts=[{"arm": "free", "sample": 0, "seed": i}],
-                 marks=[{"name": "departure", "frame": 12}, {"name": "return", "frame": 30}], ended=None,
-                 end_reason="", seconds=1.2, prompt="", files={})
-        )  # fmt: skip
+            {
+                "episode": episode,
+                "scenario": scenarios[i % len(scenarios)],
+                "variant": "main",
+                "pair_id": "",
+                "world_seed": 1000 + i,
+                "status": state,
+                "reason": reason,
+                "steps": CONTEXT + HORIZON - 1,
+                "context": CONTEXT,
+                "horizon": HORIZON,
+                "fps": FPS,
+                "size": [SIZE, SIZE],
+                "rollouts": [{"arm": "free", "sample": 0, "seed": i}],
+                "marks": [{"name": "departure", "frame": 12}, {"name": "return", "frame": 30}],
+                "ended": None,
+                "end_reason": "",
+                "seconds": 1.2,
+                "prompt": "",
+                "files": {},
+            }
+        )
         if state != "done":
             continue
         for spec in METRICS:
@@ -162,11 +284,20 @@ def write_fake_run(
             if spec.get("undefined") and i == 2:
                 value = None
             scores.append(
-                dict(episode=episode, scenario=scenarios[i % len(scenarios)], world_seed=1000 + i,
-                     metric=spec["metric"], version="1", source="model", arm="free", sample=0, value=value,
-                     reason=None if value is not None else spec.get("reason", "no object was hidden"),
-                     unit=spec["unit"])
-            )  # fmt: skip
+                {
+                    "episode": episode,
+                    "scenario": scenarios[i % len(scenarios)],
+                    "world_seed": 1000 + i,
+                    "metric": spec["metric"],
+                    "version": "1",
+                    "source": "model",
+                    "arm": "free",
+                    "sample": 0,
+                    "value": value,
+                    "reason": None if value is not None else spec.get("reason", "no object was hidden"),
+                    "unit": spec["unit"],
+                }
+            )
             if spec.get("curve"):
                 curves += curve_rows(spec, scenarios[i % len(scenarios)], episode, (i * 5) % episodes / episodes)
         if videos:
@@ -178,27 +309,72 @@ def write_fake_run(
     for spec in METRICS:
         if spec.get("curve"):
             curves += curve_rows(spec, "*", "*", 0.3)
-    run = dict(
-        schema=1, status=status, worldsim="0.1.0",
-        command=["worldsim", "eval", "--model", model, "--scenarios", "quick", "--episodes", str(episodes),
-                 "--seed", "1"],
-        created="2026-11-22T06:00:00Z", finished="2026-11-22T06:02:11Z",
-        seconds={"rollout": 88.2, "render": 20.1, "score": 21.4, "report": 1.2}, config_sha256="ab" * 32,
-        suite={"name": "worldsim-core-1", "hash": "3f9c27d0"},
-        model={"name": model, "reference": model, "privileged": False,
-               "spec": {"sizes": [[64, 64]], "frames_per_step": 1, "context_length": 1, "stochastic": True}},
-        env={"id": "worldsim/Blocks-v0"}, scenario_set="quick",
-        scenarios=[dict(name=s, summary="Walk away, turn, and come back to where you were.", env="blocks",
-                        horizon=HORIZON, context=CONTEXT, controller="walk", probes=["fidelity"]) for s in scenarios],
-        seed=1, episodes=episodes,
-        fingerprint={"python": "3.11.2", "platform": "Linux-6.1-x86_64", "cpu": "x86_64", "cores": 2,
-                     "packages": {"numpy": "2.3.1", "torch": "2.13.0"}},
-        scored=[{"metric": spec["metric"], "scenario": s, "scored": True, "reason": None}
-                for spec in METRICS for s in scenarios]
-        + [{"metric": "policy.rank", "scenario": s, "scored": False,
-            "reason": "needs rewards, and the model predicts none"} for s in scenarios],
-        counts={"planned": episodes, "done": episodes - 2, "failed": 1, "aborted": 1},
-    )  # fmt: skip
+    run = {
+        "schema": 1,
+        "status": status,
+        "worldsim": "0.1.0",
+        "command": [
+            "worldsim",
+            "eval",
+            "--model",
+            model,
+            "--scenarios",
+            "quick",
+            "--episodes",
+            str(episodes),
+            "--seed",
+            "1",
+        ],
+        "created": "2026-11-22T06:00:00Z",
+        "finished": "2026-11-22T06:02:11Z",
+        "seconds": {"rollout": 88.2, "render": 20.1, "score": 21.4, "report": 1.2},
+        "config_sha256": "ab" * 32,
+        "suite": {"name": "worldsim-core-1", "hash": "3f9c27d0"},
+        "model": {
+            "name": model,
+            "reference": model,
+            "privileged": False,
+            "spec": {"sizes": [[64, 64]], "frames_per_step": 1, "context_length": 1, "stochastic": True},
+        },
+        "env": {"id": "worldsim/Blocks-v0"},
+        "scenario_set": "quick",
+        "scenarios": [
+            {
+                "name": s,
+                "summary": "Walk away, turn, and come back to where you were.",
+                "env": "blocks",
+                "horizon": HORIZON,
+                "context": CONTEXT,
+                "controller": "walk",
+                "probes": ["fidelity"],
+            }
+            for s in scenarios
+        ],
+        "seed": 1,
+        "episodes": episodes,
+        "fingerprint": {
+            "python": "3.11.2",
+            "platform": "Linux-6.1-x86_64",
+            "cpu": "x86_64",
+            "cores": 2,
+            "packages": {"numpy": "2.3.1", "torch": "2.13.0"},
+        },
+        "scored": [
+            {"metric": spec["metric"], "scenario": s, "scored": True, "reason": None}
+            for spec in METRICS
+            for s in scenarios
+        ]
+        + [
+            {
+                "metric": "policy.rank",
+                "scenario": s,
+                "scored": False,
+                "reason": "needs rewards, and the model predicts none",
+            }
+            for s in scenarios
+        ],
+        "counts": {"planned": episodes, "done": episodes - 2, "failed": 1, "aborted": 1},
+    }
     (folder / "run.json").write_text(json.dumps(run, indent=1), encoding="utf-8")
     (folder / "config.yaml").write_text(f"model: {json.dumps(model)}\nscenarios: quick\nseed: 1\n", encoding="utf-8")
     summary = {"schema": 1, "status": status, "rows": rows}
