@@ -1,7 +1,7 @@
-"""Counterfactuals: restore the truth's snapshot, change one fact, replay the same actions, draw the frames that matter.
+"""Counterfactuals: restore the truth's snapshot, change one fact, replay the same actions, draw what matters.
 
-This is the render stage. It needs no model: the alternatives of an episode depend on the world, the actions and the scenario
-only, so that every model of a run set, and every fault, is asked the same question.
+This is the render stage. It needs no model: the alternatives of an episode depend on the world, the actions and the
+scenario only, so that every model, and every fault, is asked the same question.
 """
 
 from __future__ import annotations

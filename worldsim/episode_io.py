@@ -276,8 +276,10 @@ def read_episode(folder: Path, row: Mapping[str, Any], branches: tuple[Branch, .
     rollouts = []
     for given in row["rollouts"]:
         key = RolloutKey(arm=given["arm"], sample=given["sample"], seed=given["seed"])
-        extras = {k.split("/", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{key.stem}/")}
-        trajectory = Trajectory(frames=_frames(folder / key.stem), rewards=extras.pop("rewards", None), **common)
+        beside = {k.split("/", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{key.stem}/")}
+        extras = {name: _with_context(values, truth, name) for name, values in beside.items()}
+        rewards = extras.pop("rewards", None)
+        trajectory = Trajectory(frames=_frames(folder / key.stem), rewards=rewards, extras=extras, **common)
         rollouts.append(
             Rollout(
                 trajectory=trajectory,
@@ -303,6 +305,15 @@ def read_episode(folder: Path, row: Mapping[str, Any], branches: tuple[Branch, .
         variant=row["variant"],
         prompt=row["prompts"][0][1] if row["prompts"] else "",
     )
+
+
+def _with_context(values: NDArray[Any], truth: Trajectory, name: str) -> NDArray[Any]:
+    """Prepends the steps of the context, which both sides share: the truth's rewards, zeros for anything else."""
+    steps = len(truth) - len(values)
+    head = np.zeros((steps, *values.shape[1:]), values.dtype)
+    if name == "rewards" and truth.rewards is not None:
+        head[:] = truth.rewards[:steps]
+    return np.concatenate([head, values])
 
 
 def read_snapshots(folder: Path) -> dict[str, State]:

@@ -1,6 +1,6 @@
 """One evaluation, stage by stage: rollout -> render -> score. Each stage reads what the one before left on disk.
 
-`evaluate` runs them all; the stages can be called alone, again, and after a kill. Scoring never steps a world or a model.
+`evaluate` runs them all; the stages can be called alone, again, and after a kill. Scoring never steps a world.
 """
 
 from __future__ import annotations
@@ -176,12 +176,7 @@ def open_run(prepared: Prepared, command: Sequence[str]) -> RunStore:
                 "name": spec.name,
                 "reference": config.model,
                 "privileged": spec.privileged,
-                "spec": {
-                    f.name: value
-                    if isinstance(value := getattr(spec, f.name), int | float | str | None)
-                    else str(value)
-                    for f in dataclasses.fields(spec)
-                },
+                "spec": {f.name: _plain(getattr(spec, f.name)) for f in dataclasses.fields(spec)},
             },
             "env": {"id": config.env, "args": dict(config.env_args)},
             "scenario_set": prepared.suite["name"],
@@ -207,6 +202,10 @@ def open_run(prepared: Prepared, command: Sequence[str]) -> RunStore:
             "counts": {"planned": len(prepared.plan), "done": 0, "failed": 0, "aborted": 0},
         },
     )
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | None) else str(value)
 
 
 def _run_name(prepared: Prepared) -> str:
@@ -400,25 +399,27 @@ def score(store: RunStore, metrics: Sequence[type[Any]], config: EvalConfig) -> 
                 return store.episode(row).truth.frames
         return None
 
-    scored = {(v["metric"], v["scenario"]) for v in store.run["scored"] if not v["scored"]}
+    left_out = {(v["metric"], v["scenario"]) for v in store.run["scored"] if not v["scored"]}
     instances = [m() for m in metrics]
     with Progress("score", len(rows), quiet=config.quiet, unit="episodes") as progress:
         groups = _counted(_groups(store, rows), progress)
         observations = [
             row
             for row in scoring.observe_all(instances, groups, others=other)
-            if (row.metric, row.scenario) not in scored
+            if (row.metric, row.scenario) not in left_out
         ]
     store.write_table("observations", (dataclasses.asdict(row) for row in observations))
     summary: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
+    scores: list[dict[str, Any]] = []
     for metric in instances:
         mine = [row for row in observations if row.metric == metric.spec.name]
         a, b = scoring.summarise(metric, mine, resamples=config.resamples, min_worlds=config.min_worlds)
         summary += a
         curves += b
+        scores += scoring.scores(metric, mine)
     store.write_table("curves", curves)
-    store.write_table("scores", scoring.scores(observations))
+    store.write_table("scores", scores)
     committed = store.committed()
     complete = len(committed) == len(store.plan)
     failed = sum(row["status"] == "failed" for row in committed.values())

@@ -112,9 +112,7 @@ class TruthLane:
             rerun = guard("truth", self.rerun_env.step, action)[0]
         if terminated or truncated:
             self.ended, self.end_reason = self.t, "terminated" if terminated else "truncated"
-        self.last = TruthFrame(
-            frame=np.array(frame), state=state, action=action, reward=float(reward), rerun=rerun_frame
-        )
+        self.last = TruthFrame(frame=np.array(frame), state=state, action=action, reward=float(reward), rerun=rerun)
         self.t += 1
         self._fork()
         return self.last

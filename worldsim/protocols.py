@@ -105,7 +105,7 @@ class TruthBinding:
         make_env: Builds another copy of the truth environment.
         seeds: World seed of each row.
         states: Snapshot at the last context frame of each row, or None when the truth has none.
-        history: Tree with leaves (B, t, ...): the actions since the reset; None where `states` are given.
+        history: Tree with leaves (B, t, ...): the actions since the reset; may be empty (t = 0) with `states`.
         dynamics: Dynamics seed of each row's reset, or None where the truth's default was used.
     """
 

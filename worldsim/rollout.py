@@ -411,10 +411,8 @@ class _Pass:
         self.call(lambda: guard("model", self.model.reset, context, seeds=seeds, indices=indices))
 
     def _history(self, rows: Sequence[Row]) -> Any:
-        """The actions since the reset, (R, t, ...), for truths that can only be replayed."""
-        if self.history is None:
-            return None
-        if not self.played:
+        """The actions since the reset, (R, t, ...), for truths that can only be replayed; t = 0 for the others."""
+        if self.history is None or not self.played:
             return trees.index(trees.stack([trees.stack([self.settings.noop])] * len(rows)), (slice(None), slice(0)))
         return trees.stack([trees.stack(self.history[row.lane]) for row in rows])
 
