@@ -1,6 +1,7 @@
 """`check_metric`."""
 
 from typing import Any
+
 from worldsim.checks.report import Report
 
 

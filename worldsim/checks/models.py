@@ -82,7 +82,7 @@ def _reset(b: Bench) -> str:
 @_clause(
     "step",
     expected="step(actions (B, n, ...)) returns a Prediction with frames (B, n, H, W, 3) uint8 in 0..255, every time",
-    remedy="return worldsim.Prediction(frames=...): all n frames of every world, uint8, channels last, sized as the context",
+    remedy="return worldsim.Prediction(frames=...): n frames a world, uint8, channels last, of the context's size",
     needs=("reset",),
 )
 def _step(b: Bench) -> None:
@@ -156,7 +156,7 @@ def _other_seed(b: Bench) -> str:
         for other in others:
             equal(first, other, "spec.stochastic is False, but with another seed ")
         return "deterministic"
-    if all(np.arrayequal(first, other) for other in others):
+    if all(np.array_equal(first, other) for other in others):
         env = b.env()
         if b.bound and env is not None and not env.abilities.open_future:
             raise Skip("stochastic only where the truth's future is open")
@@ -294,7 +294,7 @@ def _longer(b: Bench) -> None:
 def _prompts(b: Bench) -> str:
     plain, *others = (b.run(b.start([0], prompts=[p])) for p in ("", "a red house by the sea", "night, snow, a cave"))
     if b.spec.accepts_text:
-        if all(np.arrayequal(plain, o) for o in others):
+        if all(np.array_equal(plain, o) for o in others):
             raise Broken("spec.accepts_text is True, but three prompts gave the same frames")
         return "text changes the frames"
     for other in others:
