@@ -74,13 +74,11 @@ class Prepared:
     @property
     def truth_estimate(self) -> float:
         """Seconds that the truths alone will take; the model's own time comes on top."""
-        episodes = defaultdict(int)
+        episodes: dict[str, int] = defaultdict(int)
         for planned in self.plan:
             episodes[planned.scenario] += 1
-        return sum(
-            episodes[s.name] * (s.context + s.horizon) * seconds
-            for s, seconds in zip(self.scenarios, self.truth_seconds, strict=True)
-        )
+        parts = zip(self.scenarios, self.truth_seconds, strict=True)
+        return float(sum(episodes[s.name] * (s.context + s.horizon) * seconds for s, seconds in parts))
 
 
 def prepare(config: EvalConfig) -> Prepared:

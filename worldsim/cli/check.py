@@ -1,0 +1,51 @@
+"""`worldsim check model|env|metric NAME`: every clause of the contract, with a tick or a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tyro.conf import Positional
+
+from worldsim.cli.arguments import parse
+from worldsim.config import parse_args
+
+EXAMPLES = """
+worldsim check model worldsim/Frozen
+worldsim check model my_model.py:MyModel --args steps=4
+worldsim check env blocks --args preset=village
+worldsim check metric fidelity.ssim
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckArgs:
+    """Checks a model, an environment or a metric against its contract."""
+
+    kind: Positional[Literal["model", "env", "metric"]]
+    """What it is."""
+    name: Positional[str]
+    """A registered name, or path/to/file.py:Name."""
+    args: tuple[str, ...] = ()
+    """Arguments of its constructor: name=value ..."""
+    env: str = "blocks"
+    """For models: the truth that supplies the contexts and actions."""
+
+
+def check(args: Sequence[str]) -> int:
+    """Prints the report; 0 if every clause holds, else 1."""
+    given = parse(CheckArgs, args, "check", EXAMPLES)
+    from worldsim import checks, registry
+
+    kwargs = parse_args(given.args, "--args")
+    if given.kind == "model":
+        factory = registry.MODELS.get(given.name)
+        report = checks.check_world_model(lambda: factory(**kwargs), env=registry.ENVS.get(given.env))
+    elif given.kind == "env":
+        make = registry.ENVS.get(given.name)
+        report = checks.check_truth_env(lambda: make(**kwargs))
+    else:
+        report = checks.check_metric(registry.METRICS.get(given.name)(**kwargs))
+    print(report)
+    return 0 if report.ok else 1

@@ -1,0 +1,46 @@
+"""What will be scored, what will not and why, and about how long it takes: printed before anything runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from worldsim.evaluate import Prepared
+
+
+def print_plan(prepared: Prepared) -> None:
+    """Prints the table to stderr, so that stdout holds results only."""
+    console = Console(stderr=True, highlight=False)
+    spec, config = prepared.model.spec, prepared.config
+    names = ", ".join(f"{s.name} ({s.horizon})" for s in prepared.scenarios)
+    console.print(
+        f"[bold]{spec.name}[/bold]{' (privileged)' if spec.privileged else ''} on {config.env}, "
+        f"set {prepared.suite['name']}: {names}"
+    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("metric")
+    table.add_column("scored on")
+    table.add_column("not scored, because")
+    by_metric = defaultdict(list)
+    for verdict in prepared.verdicts:
+        by_metric[verdict.metric].append(verdict)
+    for metric, verdicts in by_metric.items():
+        scored = [v.scenario for v in verdicts if v.scored]
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for v in verdicts:
+            if not v.scored:
+                reasons[v.reason or ""].append(v.scenario)
+        every = "all scenarios" if len(scored) == len(verdicts) else ", ".join(scored) or "none"
+        table.add_row(metric, every, "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons.items()))
+    console.print(table)
+    for note in prepared.notes:
+        console.print(f"[yellow]note[/yellow] {note}")
+    rows = len(prepared.plan) * config.samples * (2 if config.reanchor_every else 1)
+    console.print(
+        f"{len(prepared.plan)} episodes, {rows} rollouts; the truth alone takes about "
+        f"{max(prepared.truth_estimate, 1):.0f} s, the model's own time comes on top"
+    )
