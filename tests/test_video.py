@@ -111,7 +111,7 @@ def test_only_the_touched_chunks_are_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_is_bounded_whatever_the_horizon(tmp_path, kind):
-    """800 to 2,000 frames of 64x64 are 9.8 to 24.6 MB: neither writing nor reading may hold more than a few chunks of them."""
+    """800 or 2,000 frames of 64x64 are 9.8 or 24.6 MB: neither writing nor reading may hold more than a few chunks."""
     frame = noise(8, 64, 64)
     tracemalloc.start()
     with video.LosslessWriter(tmp_path / "x", (64, 64), 20, kind=kind) as writer:
