@@ -19,7 +19,7 @@ BAR_WIDTH, BAR_HEIGHT = 300, 44
 SKILL_LOW, SKILL_HIGH = -0.25, 1.15
 
 CURVE_WIDTH, CURVE_HEIGHT = 460, 220
-LEFT, RIGHT, TOP, BOTTOM = 46, 66, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 46, 66, 24, 38
 LABEL_GAP = 13.0  # least distance of two line labels, one line of text
 
 
@@ -186,9 +186,9 @@ def curve_chart(lines: Sequence[Line], *, title: str, unit: str) -> Markup:
         parts.append(f'<text class="axis" x="{x0 - 7}" y="{_f(y(mark) + 4)}" text-anchor="end">{text}</text>')
     whole = sorted({h0, *(int(t) for t in ticks(h0, h1) if t == int(t) and t - h0 > (h1 - h0) / 8)})
     for mark in whole:
-        parts.append(f'<text class="axis" x="{_f(x(mark))}" y="{y0 + 16}" text-anchor="middle">{mark}</text>')
-    parts.append(f'<text class="axis name" x="{x1}" y="{y0 + 30}" text-anchor="end">horizon, steps</text>')
-    parts.append(f'<text class="axis name" x="{x0}" y="{y0 + 30}">{escape(unit)}</text>')
+        parts.append(f'<text class="axis" x="{_f(x(mark))}" y="{y0 + 17}" text-anchor="middle">{mark}</text>')
+    parts.append(f'<text class="axis name" x="{x1}" y="{y0 + 33}" text-anchor="end">horizon, steps</text>')
+    parts.append(f'<text class="axis name" x="{x0 - 7}" y="{TOP - 10}" text-anchor="end">{escape(unit)}</text>')
     ends: list[tuple[float, str, str]] = []
     for line in sorted(drawn, key=lambda one: ("null", "floor", "ceiling", "model").index(one.kind)):
         band = [

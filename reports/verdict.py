@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from worldsim.reports.data import SummaryRow
@@ -26,6 +26,15 @@ def standing(row: SummaryRow) -> Standing:
     if at_ceiling and at_floor:
         return "undecided"
     return "ceiling" if at_ceiling else "floor" if at_floor else "between"
+
+
+def primary(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
+    """One row a metric: that of the arm "free" where there is one, else the first."""
+    chosen: dict[str, SummaryRow] = {}
+    for row in rows:
+        if row.metric not in chosen or (row.arm == "free" and chosen[row.metric].arm != "free"):
+            chosen[row.metric] = row
+    return list(chosen.values())
 
 
 def verdict(rows: Sequence[SummaryRow]) -> str:

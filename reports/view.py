@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from worldsim.reports.charts import skill_bar
 from worldsim.reports.curves import CurveFigure, overall_figures
 from worldsim.reports.data import RunData, SummaryRow
 from worldsim.reports.episodes import Choice, Player, choices, players
-from worldsim.reports.verdict import Standing, standing, verdict
+from worldsim.reports.verdict import Standing, primary, standing, verdict
 
 #: Family -> (title, the question it answers). A family that is not here is shown under its own name.
 FAMILIES: Mapping[str, tuple[str, str]] = {
@@ -93,15 +93,6 @@ class Page:
     config: str
 
 
-def primary(rows: Iterable[SummaryRow]) -> list[SummaryRow]:
-    """One row a metric: that of the arm "free" where there is one, else the first."""
-    chosen: dict[str, SummaryRow] = {}
-    for row in rows:
-        if row.metric not in chosen or (row.arm == "free" and chosen[row.metric].arm != "free"):
-            chosen[row.metric] = row
-    return list(chosen.values())
-
-
 def why_no_skill(row: SummaryRow) -> str:
     """Why a measured score has no place between floor and ceiling."""
     if row.reason:
@@ -110,10 +101,15 @@ def why_no_skill(row: SummaryRow) -> str:
     return f"no {' and no '.join(missing)} could be measured" if missing else "floor and ceiling do not differ"
 
 
+def places_of(row: SummaryRow) -> int | None:
+    """The decimals that a row's value is written with: its anchors and bounds get the same."""
+    return None if row.value is None else numbers.decimals(row.value, row.low, row.high)
+
+
 def headline_row(row: SummaryRow) -> HeadlineRow:
     """A row of summary.json as it is shown; anchors get the decimals of the value."""
     value, interval = numbers.with_interval(row.value, row.low, row.high)
-    places = len(value.partition(".")[2]) if row.value is not None else None
+    places = places_of(row)
     floor = f"{row.floor_name} {numbers.number(row.floor, places)}"
     ceiling = f"{row.ceiling_name} {numbers.number(row.ceiling, places)}"
     bar, reason = Markup(""), ""
@@ -349,7 +345,7 @@ def page_of(data: RunData) -> Page:
                 "undefined": row.undefined,
                 "coverage": numbers.percent(row.coverage),
                 "value": numbers.with_interval(row.value, row.low, row.high)[0],
-                "pessimistic": numbers.number(row.pessimistic),
+                "pessimistic": numbers.number(row.pessimistic, places_of(row)),
                 "unit": numbers.unit(row.unit),
                 "reason": row.reason,
             }
