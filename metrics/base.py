@@ -118,7 +118,7 @@ class FrameMetric:
     def reduce(self, rows: Sequence[Observation]) -> Score:
         """Means within worlds, then over worlds at each horizon, equal weight to horizons, then the transform."""
         sums: dict[int, dict[int, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
-        for r in rows:
+        for r in sorted(rows, key=lambda r: (r.world, r.episode, r.arm, r.sample)):  # sums depend on their order
             if r.outcome is not None and r.delay is not None:
                 sums[r.delay][r.world].append([r.outcome, *(float(r.details[c]) for c in self.columns)])
         if not sums:
