@@ -51,126 +51,180 @@ def _place(axis: int, dx: float, dz: float, px: float, py: float, pz: float) -> 
     return px, 1.0 - py
 
 
-@njit(cache=True, nogil=True)
-def _trace(
-    cells: Any,
-    atlas: Any,
-    flags: Any,
-    boxes: Any,
-    rects: Any,
-    horizon: Any,
-    u: int,
-    v: int,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    view: float,
-    texel: float,
-) -> Any:
-    """What a ray meets first: (t, axis, kind, box, x, y, z); kind 0 = nothing, box -1 = a cell.
+@njit(inline="always")
+def _rectangles(boxes: Any, camera: Any, focal: float, height: int, width: int) -> Any:
+    """(N, 4) int64 u0 u1 v0 v1, inclusive: pixels outside cannot see the box."""
+    rects = np.empty((boxes.shape[0], 4), np.int64)
+    for b in range(boxes.shape[0]):
+        u0 = v0 = 1e9
+        u1 = v1 = -1e9
+        behind = 0
+        for corner in range(8):
+            px = boxes[b, 3 * (corner & 1)] - camera[0, 3]
+            py = boxes[b, 1 + 3 * (corner >> 1 & 1)] - camera[1, 3]
+            pz = boxes[b, 2 + 3 * (corner >> 2)] - camera[2, 3]
+            z = camera[0, 2] * px + camera[1, 2] * py + camera[2, 2] * pz
+            if z < 1e-3:
+                behind += 1
+                continue
+            u = (camera[0, 0] * px + camera[1, 0] * py + camera[2, 0] * pz) / z * focal + width * 0.5
+            v = (camera[0, 1] * px + camera[1, 1] * py + camera[2, 1] * pz) / z * focal + height * 0.5
+            u0, u1, v0, v1 = min(u0, u), max(u1, u), min(v0, v), max(v1, v)
+        if boxes[b, 8] == 0 or behind == 8:
+            rects[b, 0], rects[b, 1], rects[b, 2], rects[b, 3] = 1, 0, 1, 0
+        elif behind:  # crosses the eye's plane: no rectangle holds it
+            rects[b, 0], rects[b, 1], rects[b, 2], rects[b, 3] = 0, width, 0, height
+        else:  # a pixel to spare on each side
+            rects[b, 0], rects[b, 1] = int(max(u0, 0.0)) - 1, int(min(u1, width * 1.0)) + 1
+            rects[b, 2], rects[b, 3] = int(max(v0, 0.0)) - 1, int(min(v1, height * 1.0)) + 1
+    return rects
 
-    `axis` 0, 1, 2 = a face across x, y, z; 3, 4 = the crossed planes of a plant. `texel` is texels a pixel at 1 m.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def trace(
+    cells: NDArray[np.uint8],
+    atlas: NDArray[np.uint8],
+    flags: NDArray[np.uint8],
+    boxes: NDArray[np.float64],
+    camera: NDArray[np.float64],
+    focal: float,
+    view: float,
+    horizon_y: float,
+    horizon_kind: int,
+    depth: NDArray[np.float64],
+    kind: NDArray[np.uint8],
+    hits: NDArray[np.int32],
+) -> None:
+    """What the ray of every pixel meets first.
+
+    Args:
+        cells: (X, Z, Y) kinds.
+        atlas: (128, 4, 341, 4) textures; their alpha decides where rays pass through holes.
+        flags: (128,) bits by kind.
+        boxes: (N, 9) rows as in `render.py`.
+        camera: (4, 4) world_from_camera.
+        focal: Focal length in pixels.
+        view: View distance in metres along camera z.
+        horizon_y: Height of the plane outside the grid, metres.
+        horizon_kind: Its kind; 0 = none.
+        depth: Out, (H, W) metres along camera z; 1e30 = nothing.
+        kind: Out, (H, W); 0 = nothing.
+        hits: Out, (H, W, 5): axis, box or -1, and the cell x, y, z. Axis 0, 1, 2 = a face across x, y, z; 3, 4 = one of
+            the crossed planes of a plant.
     """
+    height, width = depth.shape
     nx, nz, ny = cells.shape
-    gx, gy, gz = 1.0 / dx, 1.0 / dy, 1.0 / dz
-    sx, sy, sz = 1 if dx > 0 else -1, 1 if dy > 0 else -1, 1 if dz > 0 else -1
-    ax, ay, az = abs(gx), abs(gy), abs(gz)
-    x, y, z = math.floor(ox), math.floor(oy), math.floor(oz)
-    tx, ty, tz = (x + (sx > 0) - ox) * gx, (y + (sy > 0) - oy) * gy, (z + (sz > 0) - oz) * gz
-    t, axis, k = 0.0, 1, 0
-    in_water = 0 <= x < nx and 0 <= z < nz and 0 <= y < ny and flags[cells[x, z, y]] & _FLUID
-    while True:
-        if tx < ty and tx < tz:
-            t, x, axis, tx = tx, x + sx, 0, tx + ax
-        elif ty < tz:
-            t, y, axis, ty = ty, y + sy, 1, ty + ay
-        else:
-            t, z, axis, tz = tz, z + sz, 2, tz + az
-        if x < 0 or x >= nx or z < 0 or z >= nz or y < 0 or (y >= ny and sy > 0) or t > view:
-            break
-        if y >= ny:
-            continue
-        k = cells[x, z, y]
-        if k == 0:
-            continue
-        flag = flags[k]
-        if flag == 0 or flag == _GLOWS:
-            break
-        if flag & _LOW:
-            if flag & _FLUID:
-                if in_water:
+    ox, oy, oz = camera[0, 3], camera[1, 3], camera[2, 3]
+    ix, iy, iz = math.floor(ox), math.floor(oy), math.floor(oz)
+    drowned = 0 <= ix < nx and 0 <= iz < nz and 0 <= iy < ny and (flags[cells[ix, iz, iy]] & _FLUID) != 0
+    texel = 16.0 / focal  # texels a pixel at 1 m
+    rects = _rectangles(boxes, camera, focal, height, width)
+    for v in range(height):
+        cy = (v + 0.5 - height * 0.5) / focal
+        for u in range(width):
+            cx = (u + 0.5 - width * 0.5) / focal
+            dx = camera[0, 0] * cx + camera[0, 1] * cy + camera[0, 2]
+            dy = camera[1, 0] * cx + camera[1, 1] * cy + camera[1, 2]
+            dz = camera[2, 0] * cx + camera[2, 1] * cy + camera[2, 2]
+            dx, dy, dz = dx if dx != 0 else 1e-12, dy if dy != 0 else 1e-12, dz if dz != 0 else 1e-12
+            gx, gy, gz = 1.0 / dx, 1.0 / dy, 1.0 / dz
+            sx, sy, sz = 1 if dx > 0 else -1, 1 if dy > 0 else -1, 1 if dz > 0 else -1
+            ax, ay, az = abs(gx), abs(gy), abs(gz)
+            x, y, z = ix, iy, iz
+            tx, ty, tz = (x + (sx > 0) - ox) * gx, (y + (sy > 0) - oy) * gy, (z + (sz > 0) - oz) * gz
+            t, axis, k = 0.0, 1, 0
+            while True:
+                if tx < ty and tx < tz:
+                    t, x, axis, tx = tx, x + sx, 0, tx + ax
+                elif ty < tz:
+                    t, y, axis, ty = ty, y + sy, 1, ty + ay
+                else:
+                    t, z, axis, tz = tz, z + sz, 2, tz + az
+                if x < 0 or x >= nx or z < 0 or z >= nz or y < 0 or (y >= ny and sy > 0) or t > view:
+                    break
+                if y >= ny:
+                    continue
+                k = cells[x, z, y]
+                if k == 0:
+                    continue
+                flag = flags[k]
+                if flag == 0 or flag == _GLOWS:
+                    break
+                if flag & _LOW:
+                    if flag & _FLUID:
+                        if drowned:
+                            k = 0
+                            continue
+                        if y + 1 < ny and flags[cells[x, z, y + 1]] & _FLUID:
+                            break
+                        height = 0.875
+                    else:
+                        height = 0.9375
+                    if axis != 1 and oy + t * dy - y <= height:
+                        break
+                    if axis == 1 and sy > 0:
+                        break
+                    q = (y + height - oy) * gy
+                    if sy < 0 and q < min(tx, ty, tz):
+                        t, axis = q, 1
+                        break
                     k = 0
                     continue
-                if y + 1 < ny and flags[cells[x, z, y + 1]] & _FLUID:
-                    break
-                height = 0.875
-            else:
-                height = 0.9375
-            if axis != 1 and oy + t * dy - y <= height:
-                break
-            if axis == 1 and sy > 0:
-                break
-            q = (y + height - oy) * gy
-            if sy < 0 and q < min(tx, ty, tz):
-                t, axis = q, 1
-                break
-            k = 0
-            continue
-        if flag & _CROSS:
-            # planes px = pz and px + pz = 1 inside the cell; the nearer one whose texel is no hole
-            leave = min(tx, ty, tz)
-            det0, det1 = dx - dz, dx + dz
-            q0 = ((x - ox) - (z - oz)) / det0 if det0 != 0.0 else -1.0
-            q1 = ((x - ox) + (z - oz) + 1.0) / det1 if det1 != 0.0 else -1.0
-            first = 3 if q0 <= q1 else 4
-            found = False
-            for turn in range(2):
-                plane = first if turn == 0 else 7 - first
-                q = q0 if plane == 3 else q1
-                if q < t or q > leave or q <= 1e-6:
+                if flag & _CROSS:
+                    # planes px = pz and px + pz = 1 inside the cell; the nearer one whose texel is no hole
+                    leave = min(tx, ty, tz)
+                    det0, det1 = dx - dz, dx + dz
+                    q0 = ((x - ox) - (z - oz)) / det0 if det0 != 0.0 else -1.0
+                    q1 = ((x - ox) + (z - oz) + 1.0) / det1 if det1 != 0.0 else -1.0
+                    first = 3 if q0 <= q1 else 4
+                    found = False
+                    for turn in range(2):
+                        plane = first if turn == 0 else 7 - first
+                        q = q0 if plane == 3 else q1
+                        if q < t or q > leave or q <= 1e-6:
+                            continue
+                        lod = math.log2(max(texel * q, 1e-6))
+                        if not _hole(atlas, k, 0, ox + q * dx - x, 1.0 - (oy + q * dy - y), lod):
+                            t, axis, found = q, plane, True
+                            break
+                    if found:
+                        break
+                    k = 0
                     continue
-                lod = math.log2(max(texel * q, 1e-6))
-                if not _hole(atlas, k, 0, ox + q * dx - x, 1.0 - (oy + q * dy - y), lod):
-                    t, axis, found = q, plane, True
+                # a cube with holes
+                tu, tv = _place(axis, dx, dz, ox + t * dx - x, oy + t * dy - y, oz + t * dz - z)
+                if not _hole(atlas, k, 0, tu, tv, math.log2(max(texel * t, 1e-6))):
                     break
-            if found:
-                break
-            k = 0
-            continue
-        # a cube with holes
-        tu, tv = _place(axis, dx, dz, ox + t * dx - x, oy + t * dy - y, oz + t * dz - z)
-        if not _hole(atlas, k, 0, tu, tv, math.log2(max(texel * t, 1e-6))):
-            break
-        k = 0
-    box = -1
-    if k == 0:
-        t = 1e30
-        if dy < 0 and horizon[1] > 0:  # flat land or sea goes on outside the grid
-            q = (horizon[0] - oy) * gy
-            px, pz = ox + q * dx, oz + q * dz
-            if 0 < q < view and (px < 0 or px >= nx or pz < 0 or pz >= nz):
-                t, k, axis = q, int(horizon[1]), 1
-                x, y, z = math.floor(px), math.ceil(horizon[0]) - 1, math.floor(pz)
-    for b in range(boxes.shape[0]):
-        if u < rects[b, 0] or u > rects[b, 1] or v < rects[b, 2] or v > rects[b, 3]:
-            continue
-        a0, a1 = (boxes[b, 0] - ox) * gx, (boxes[b, 3] - ox) * gx
-        b0, b1 = (boxes[b, 1] - oy) * gy, (boxes[b, 4] - oy) * gy
-        c0, c1 = (boxes[b, 2] - oz) * gz, (boxes[b, 5] - oz) * gz
-        a0, a1 = min(a0, a1), max(a0, a1)
-        b0, b1 = min(b0, b1), max(b0, b1)
-        c0, c1 = min(c0, c1), max(c0, c1)
-        q = max(a0, b0, c0)
-        if 1e-6 < q <= min(a1, b1, c1) and q < t and q < view:
-            t, box, k = q, b, int(boxes[b, 6]) & 127
-            axis = 0 if q == a0 else 1 if q == b0 else 2
-    return t, axis, k, box, x, y, z
+                k = 0
+            box = -1
+            if k == 0:
+                t = 1e30
+                if dy < 0 and horizon_kind > 0:  # flat land or sea goes on outside the grid
+                    q = (horizon_y - oy) * gy
+                    px, pz = ox + q * dx, oz + q * dz
+                    if 0 < q < view and (px < 0 or px >= nx or pz < 0 or pz >= nz):
+                        t, k, axis = q, horizon_kind, 1
+                        x, y, z = math.floor(px), math.ceil(horizon_y) - 1, math.floor(pz)
+            for b in range(boxes.shape[0]):
+                if u < rects[b, 0] or u > rects[b, 1] or v < rects[b, 2] or v > rects[b, 3]:
+                    continue
+                a0, a1 = (boxes[b, 0] - ox) * gx, (boxes[b, 3] - ox) * gx
+                b0, b1 = (boxes[b, 1] - oy) * gy, (boxes[b, 4] - oy) * gy
+                c0, c1 = (boxes[b, 2] - oz) * gz, (boxes[b, 5] - oz) * gz
+                a0, a1 = min(a0, a1), max(a0, a1)
+                b0, b1 = min(b0, b1), max(b0, b1)
+                c0, c1 = min(c0, c1), max(c0, c1)
+                q = max(a0, b0, c0)
+                if 1e-6 < q <= min(a1, b1, c1) and q < t and q < view:
+                    t, box, k = q, b, int(boxes[b, 6]) & 127
+                    axis = 0 if q == a0 else 1 if q == b0 else 2
+            depth[v, u] = t
+            kind[v, u] = k
+            hits[v, u, 0], hits[v, u, 1] = axis, box
+            hits[v, u, 2], hits[v, u, 3], hits[v, u, 4] = x, y, z
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _lit(cells: Any, flags: Any, px: float, py: float, pz: float, qx: float, qy: float, qz: float) -> bool:
     """Whether no opaque cell lies between the point p and the lamp q (the cell of q itself does not count)."""
     nx, nz, ny = cells.shape
@@ -197,7 +251,7 @@ def _lit(cells: Any, flags: Any, px: float, py: float, pz: float, qx: float, qy:
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _corner_shade(
     cells: Any, flags: Any, fx: int, fy: int, fz: int, axis: int, px: float, py: float, pz: float
 ) -> float:
@@ -223,7 +277,7 @@ def _corner_shade(
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _sample(atlas: Any, kind: int, face: int, tu: float, tv: float, lod: float) -> Any:
     """RGB 0..255 of a texture at (tu, tv), 0..1: crisp when magnified, trilinear when minified."""
     if lod <= 0.0:
@@ -242,15 +296,18 @@ def _sample(atlas: Any, kind: int, face: int, tu: float, tv: float, lod: float) 
         v0, v1 = base + max(iv, 0) * n, base + min(iv + 1, n - 1) * n
         w00, w01 = wl * (1 - fu) * (1 - fv), wl * fu * (1 - fv)
         w10, w11 = wl * (1 - fu) * fv, wl * fu * fv
-        t00, t01 = atlas[kind, face, v0 + u0], atlas[kind, face, v0 + u1]
-        t10, t11 = atlas[kind, face, v1 + u0], atlas[kind, face, v1 + u1]
-        r += w00 * t00[0] + w01 * t01[0] + w10 * t10[0] + w11 * t11[0]
-        g += w00 * t00[1] + w01 * t01[1] + w10 * t10[1] + w11 * t11[1]
-        b += w00 * t00[2] + w01 * t01[2] + w10 * t10[2] + w11 * t11[2]
+        # element by element: a view of a texel would count references, twice as slow
+        p, q, m, n = v0 + u0, v0 + u1, v1 + u0, v1 + u1
+        r += w00 * atlas[kind, face, p, 0] + w01 * atlas[kind, face, q, 0]
+        r += w10 * atlas[kind, face, m, 0] + w11 * atlas[kind, face, n, 0]
+        g += w00 * atlas[kind, face, p, 1] + w01 * atlas[kind, face, q, 1]
+        g += w10 * atlas[kind, face, m, 1] + w11 * atlas[kind, face, n, 1]
+        b += w00 * atlas[kind, face, p, 2] + w01 * atlas[kind, face, q, 2]
+        b += w10 * atlas[kind, face, m, 2] + w11 * atlas[kind, face, n, 2]
     return r, g, b
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _sky(sky: Any, dx: float, dy: float, dz: float, norm: float, surface: bool) -> Any:
     """RGB of the sky along a ray. `surface`: only its gradient, for the haze in front of things far away."""
     e = dy / norm
@@ -280,175 +337,132 @@ def _sky(sky: Any, dx: float, dy: float, dz: float, norm: float, surface: bool) 
     return r, g, b
 
 
-@njit(cache=True, nogil=True)
-def _shade(
-    cells: Any,
-    tops: Any,
-    atlas: Any,
-    flags: Any,
-    boxes: Any,
-    lamps: Any,
-    sky: Any,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    view: float,
-    texel: float,
-    t: float,
-    axis: int,
-    k: int,
-    box: int,
-    x: int,
-    y: int,
-    z: int,
-) -> Any:
-    """RGB 0..255 of what `_trace` found."""
-    norm = math.sqrt(dx * dx + dy * dy + dz * dz)
-    if k == 0:
-        return _sky(sky, dx, dy, dz, norm, False)
-    nx, nz, ny = cells.shape
-    wx, wy, wz = ox + t * dx, oy + t * dy, oz + t * dz
-    sx, sy, sz = 1 if dx > 0 else -1, 1 if dy > 0 else -1, 1 if dz > 0 else -1
-    front = -1
-    if box >= 0:
-        px = (wx - boxes[box, 0]) / (boxes[box, 3] - boxes[box, 0])
-        py = (wy - boxes[box, 1]) / (boxes[box, 4] - boxes[box, 1])
-        pz = (wz - boxes[box, 2]) / (boxes[box, 5] - boxes[box, 2])
-        front = int(boxes[box, 6]) >> 7  # quarter turns to the right from +z
-        x, y, z = math.floor(wx), math.floor(wy), math.floor(wz)
-    else:
-        px, py, pz = wx - x, wy - y, wz - z
-    px, py, pz = min(max(px, 1e-4), 0.9999), min(max(py, 1e-4), 0.9999), min(max(pz, 1e-4), 0.9999)
-    tu, tv = _place(axis, dx, dz, px, py, pz)
-    face = 0
-    if axis == 0:
-        light, cosine = 0.76 - 0.10 * sx * sky[9], abs(dx) / norm
-        if front == (1 if sx > 0 else 3):
-            face = 3
-    elif axis == 1:
-        cosine = abs(dy) / norm
-        face, light = (1, 1.0) if dy < 0 else (2, 0.5)
-    elif axis == 2:
-        light, cosine = 0.64 + 0.05 * sz, abs(dz) / norm
-        if front == (2 if sz > 0 else 0):
-            face = 3
-    else:
-        light, cosine = 0.95, 1.0
-    lod = math.log2(max(texel * t, 1e-6)) - 0.5 * math.log2(max(cosine, 0.05))
-    r, g, b = _sample(atlas, k, face, tu, tv, min(max(lod, 0.0), 3.999))
-
-    # the cell in front of the face: covered from above, corners
-    fx = x - sx * (axis == 0 and box < 0)
-    fy = y - sy * (axis == 1 and box < 0)
-    fz = z - sz * (axis == 2 and box < 0)
-    inside = 0 <= fx < nx and 0 <= fz < nz and 0 <= fy < ny
-    if box < 0:
-        light *= 0.86 + 0.2 * _hash(x, y, z)  # every cell its own tint: places differ when texture is gone
-    if inside:
-        if fy < tops[fx, fz]:
-            light *= 0.72
-        if box < 0 and axis < 3:
-            light *= 1.0 - 0.38 * _corner_shade(cells, flags, fx, fy, fz, axis, px, py, pz)
-    glows = flags[k] & _GLOWS
-    lr, lg, lb = light * sky[0], light * sky[1], light * sky[2]
-    if glows:
-        lr = lg = lb = 1.0
-    else:
-        for n in range(lamps.shape[0]):
-            qx, qy, qz = lamps[n, 0] - wx, lamps[n, 1] - wy, lamps[n, 2] - wz
-            away = math.sqrt(qx * qx + qy * qy + qz * qz)
-            if away < _LAMP_REACH:
-                if axis == 0:
-                    facing = -sx * qx
-                elif axis == 1:
-                    facing = -sy * qy
-                elif axis == 2:
-                    facing = -sz * qz
-                else:
-                    facing = away
-                near = 1.0 - away / _LAMP_REACH
-                glow = near * near * (0.35 + 0.65 * max(facing, 0.0) / max(away, 1e-6))
-                # start a little off the surface, on the viewer's side
-                ex, ey, ez = wx - 1e-3 * dx / norm, wy - 1e-3 * dy / norm, wz - 1e-3 * dz / norm
-                if facing > -0.3 and _lit(cells, flags, ex, ey, ez, lamps[n, 0], lamps[n, 1], lamps[n, 2]):
-                    lr, lg, lb = lr + 0.95 * glow, lg + 0.78 * glow, lb + 0.5 * glow
-        lr, lg, lb = min(lr, 1.12), min(lg, 1.1), min(lb, 1.08)
-    r, g, b = r * lr, g * lg, b * lb
-    hr, hg, hb = _sky(sky, dx, dy, dz, norm, True)
-    if flags[k] & _FLUID and axis == 1 and dy < 0:  # water mirrors the sky at a low angle (Schlick 1994)
-        m = 0.06 + 0.7 * (1.0 - cosine) ** 4
-        r, g, b = r + (hr - r) * m, g + (hg - g) * m, b + (hb - b) * m
-    fog = min(t / view, 1.0)
-    fog = fog * fog * fog
-    r, g, b = r + (hr - r) * fog, g + (hg - g) * fog, b + (hb - b) * fog
-    return r, g, b
-
-
-@njit(cache=True, nogil=True)
-def render_kernel(
+@njit(cache=True, nogil=True, error_model="numpy")
+def shade(
     cells: NDArray[np.uint8],
     tops: NDArray[np.uint8],
     atlas: NDArray[np.uint8],
     flags: NDArray[np.uint8],
     boxes: NDArray[np.float64],
-    rects: NDArray[np.int64],
     lamps: NDArray[np.float64],
+    sky: NDArray[np.float64],
     camera: NDArray[np.float64],
     focal: float,
     view: float,
-    sky: NDArray[np.float64],
-    horizon: NDArray[np.float64],
-    supersample: int,
-    rgb: NDArray[np.uint8],
-    depth: NDArray[np.float32],
+    depth: NDArray[np.float64],
     kind: NDArray[np.uint8],
-    instance: NDArray[np.int32],
+    hits: NDArray[np.int32],
+    rgb: NDArray[np.uint8],
 ) -> None:
-    """Fills rgb (H, W, 3), depth, kind and instance (H, W). Shapes of the rest as `render.py` makes them."""
+    """The colour of what `trace` found; the arguments are the same, and:
+
+    Args:
+        tops: (X, Z), one above the highest opaque cell.
+        lamps: (L, 3) lights, metres.
+        sky: (12,) of `light.sky_at`.
+        rgb: Out, (H, W, 3).
+    """
     height, width = depth.shape
     nx, nz, ny = cells.shape
     ox, oy, oz = camera[0, 3], camera[1, 3], camera[2, 3]
-    texel = 16.0 / (focal * supersample)
     ix, iy, iz = math.floor(ox), math.floor(oy), math.floor(oz)
-    drowned = 0 <= ix < nx and 0 <= iz < nz and 0 <= iy < ny and flags[cells[ix, iz, iy]] & _FLUID
-    rays = supersample * supersample
+    drowned = 0 <= ix < nx and 0 <= iz < nz and 0 <= iy < ny and (flags[cells[ix, iz, iy]] & _FLUID) != 0
+    texel = 16.0 / focal
     for v in range(height):
+        cy = (v + 0.5 - height * 0.5) / focal
         for u in range(width):
-            r = g = b = 0.0
-            for ray in range(rays + (1 if rays > 1 else 0)):
-                centre = ray == rays or rays == 1
-                if centre:
-                    cu, cv = u + 0.5, v + 0.5
-                else:
-                    cu = u + (ray % supersample + 0.5) / supersample
-                    cv = v + (ray // supersample + 0.5) / supersample
-                cx, cy = (cu - width * 0.5) / focal, (cv - height * 0.5) / focal
-                dx = camera[0, 0] * cx + camera[0, 1] * cy + camera[0, 2]
-                dy = camera[1, 0] * cx + camera[1, 1] * cy + camera[1, 2]
-                dz = camera[2, 0] * cx + camera[2, 1] * cy + camera[2, 2]
-                dx, dy, dz = dx if dx != 0 else 1e-12, dy if dy != 0 else 1e-12, dz if dz != 0 else 1e-12
-                t, axis, k, box, x, y, z = _trace(
-                    cells, atlas, flags, boxes, rects, horizon, u, v, ox, oy, oz, dx, dy, dz, view, texel
-                )
-                if centre:
-                    depth[v, u] = np.float32(t) if k else np.float32(np.inf)
-                    kind[v, u] = k
-                    instance[v, u] = int(boxes[box, 7]) if box >= 0 else 0
-                    if rays > 1:
-                        continue
-                sr, sg, sb = _shade(
-                    cells, tops, atlas, flags, boxes, lamps, sky,
-                    ox, oy, oz, dx, dy, dz, view, texel, t, axis, k, box, x, y, z,
-                )  # fmt: skip
-                if drowned:
-                    m = 0.35 + 0.55 * min(t / 12.0, 1.0)
-                    sr = sr + (30.0 * sky[0] - sr) * m
-                    sg = sg + (72.0 * sky[1] - sg) * m
-                    sb = sb + (140.0 * sky[2] - sb) * m
-                r, g, b = r + sr, g + sg, b + sb
-            rgb[v, u, 0] = int(min(max(r / rays, 0.0), 255.0) + 0.5)
-            rgb[v, u, 1] = int(min(max(g / rays, 0.0), 255.0) + 0.5)
-            rgb[v, u, 2] = int(min(max(b / rays, 0.0), 255.0) + 0.5)
+            cx = (u + 0.5 - width * 0.5) / focal
+            dx = camera[0, 0] * cx + camera[0, 1] * cy + camera[0, 2]
+            dy = camera[1, 0] * cx + camera[1, 1] * cy + camera[1, 2]
+            dz = camera[2, 0] * cx + camera[2, 1] * cy + camera[2, 2]
+            dx, dy, dz = dx if dx != 0 else 1e-12, dy if dy != 0 else 1e-12, dz if dz != 0 else 1e-12
+            t, k = depth[v, u], kind[v, u]
+            axis, box = hits[v, u, 0], hits[v, u, 1]
+            x, y, z = hits[v, u, 2], hits[v, u, 3], hits[v, u, 4]
+            norm = math.sqrt(dx * dx + dy * dy + dz * dz)
+            if k == 0:
+                r, g, b = _sky(sky, dx, dy, dz, norm, False)
+                rgb[v, u, 0], rgb[v, u, 1], rgb[v, u, 2] = int(r + 0.5), int(g + 0.5), int(b + 0.5)
+                continue
+            wx, wy, wz = ox + t * dx, oy + t * dy, oz + t * dz
+            sx, sy, sz = 1 if dx > 0 else -1, 1 if dy > 0 else -1, 1 if dz > 0 else -1
+            front = -1
+            if box >= 0:
+                px = (wx - boxes[box, 0]) / (boxes[box, 3] - boxes[box, 0])
+                py = (wy - boxes[box, 1]) / (boxes[box, 4] - boxes[box, 1])
+                pz = (wz - boxes[box, 2]) / (boxes[box, 5] - boxes[box, 2])
+                front = int(boxes[box, 6]) >> 7  # quarter turns to the right from +z
+                x, y, z = math.floor(wx), math.floor(wy), math.floor(wz)
+            else:
+                px, py, pz = wx - x, wy - y, wz - z
+            px, py, pz = min(max(px, 1e-4), 0.9999), min(max(py, 1e-4), 0.9999), min(max(pz, 1e-4), 0.9999)
+            tu, tv = _place(axis, dx, dz, px, py, pz)
+            face = 0
+            if axis == 0:
+                light, cosine = 0.76 - 0.10 * sx * sky[9], abs(dx) / norm
+                if front == (1 if sx > 0 else 3):
+                    face = 3
+            elif axis == 1:
+                cosine = abs(dy) / norm
+                face, light = (1, 1.0) if dy < 0 else (2, 0.5)
+            elif axis == 2:
+                light, cosine = 0.64 + 0.05 * sz, abs(dz) / norm
+                if front == (2 if sz > 0 else 0):
+                    face = 3
+            else:
+                light, cosine = 0.95, 1.0
+            lod = math.log2(max(texel * t, 1e-6)) - 0.5 * math.log2(max(cosine, 0.05))
+            r, g, b = _sample(atlas, k, face, tu, tv, min(max(lod, 0.0), 3.999))
+
+            # the cell in front of the face: covered from above, corners
+            fx = x - sx * (axis == 0 and box < 0)
+            fy = y - sy * (axis == 1 and box < 0)
+            fz = z - sz * (axis == 2 and box < 0)
+            inside = 0 <= fx < nx and 0 <= fz < nz and 0 <= fy < ny
+            if box < 0:
+                light *= 0.86 + 0.2 * _hash(x, y, z)  # every cell its own tint: places differ when texture is gone
+            if inside:
+                if fy < tops[fx, fz]:
+                    light *= 0.72
+                if box < 0 and axis < 3:
+                    light *= 1.0 - 0.38 * _corner_shade(cells, flags, fx, fy, fz, axis, px, py, pz)
+            glows = flags[k] & _GLOWS
+            lr, lg, lb = light * sky[0], light * sky[1], light * sky[2]
+            if glows:
+                lr = lg = lb = 1.0
+            else:
+                for n in range(lamps.shape[0]):
+                    qx, qy, qz = lamps[n, 0] - wx, lamps[n, 1] - wy, lamps[n, 2] - wz
+                    away = math.sqrt(qx * qx + qy * qy + qz * qz)
+                    if away < _LAMP_REACH:
+                        if axis == 0:
+                            facing = -sx * qx
+                        elif axis == 1:
+                            facing = -sy * qy
+                        elif axis == 2:
+                            facing = -sz * qz
+                        else:
+                            facing = away
+                        near = 1.0 - away / _LAMP_REACH
+                        glow = near * near * (0.35 + 0.65 * max(facing, 0.0) / max(away, 1e-6))
+                        # start a little off the surface, on the viewer's side
+                        ex, ey, ez = wx - 1e-3 * dx / norm, wy - 1e-3 * dy / norm, wz - 1e-3 * dz / norm
+                        if facing > -0.3 and _lit(cells, flags, ex, ey, ez, lamps[n, 0], lamps[n, 1], lamps[n, 2]):
+                            lr, lg, lb = lr + 0.95 * glow, lg + 0.78 * glow, lb + 0.5 * glow
+                lr, lg, lb = min(lr, 1.12), min(lg, 1.1), min(lb, 1.08)
+            r, g, b = r * lr, g * lg, b * lb
+            hr, hg, hb = _sky(sky, dx, dy, dz, norm, True)
+            if flags[k] & _FLUID and axis == 1 and dy < 0:  # water mirrors the sky at a low angle (Schlick 1994)
+                m = 0.06 + 0.7 * (1.0 - cosine) ** 4
+                r, g, b = r + (hr - r) * m, g + (hg - g) * m, b + (hb - b) * m
+            fog = min(t / view, 1.0)
+            fog = fog * fog * fog
+            r, g, b = r + (hr - r) * fog, g + (hg - g) * fog, b + (hb - b) * fog
+            if drowned:
+                m = 0.35 + 0.55 * min(t / 12.0, 1.0)
+                r = r + (30.0 * sky[0] - r) * m
+                g = g + (72.0 * sky[1] - g) * m
+                b = b + (140.0 * sky[2] - b) * m
+            rgb[v, u, 0] = int(min(max(r, 0.0), 255.0) + 0.5)
+            rgb[v, u, 1] = int(min(max(g, 0.0), 255.0) + 0.5)
+            rgb[v, u, 2] = int(min(max(b, 0.0), 255.0) + 0.5)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.envs.blocks.camera import VERTICAL_FOV, focal_length
-from worldsim.envs.blocks.kernel import render_kernel
+from worldsim.envs.blocks.kernel import shade, trace
 from worldsim.envs.blocks.kinds import EMISSIVE, FIRST_PART, RENDER_FLAGS
 from worldsim.envs.blocks.light import sky_at
 from worldsim.envs.blocks.textures import atlas
@@ -63,35 +63,39 @@ def render_view(
             the grid's corner (0, 0).
     """
     height, width = size
-    lit = boxes[boxes[:, 8] > 0]
     focal = focal_length(height, vertical_fov)
     pose = np.ascontiguousarray(world_from_camera, np.float64)
-    view = View(
-        rgb=np.empty((height, width, 3), np.uint8),
-        depth=np.empty((height, width), np.float32),
-        kind=np.empty((height, width), np.uint8),
-        instance=np.empty((height, width), np.int32),
+    ground, ground_kind = _corner_horizon(cells) if horizon is None else horizon
+    lamps = _lamps(boxes)
+    sky = sky_at(hour)
+
+    def cast(k: int) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.int32]]:
+        shape = (height * k, width * k)
+        hit = (np.empty(shape, np.float64), np.empty(shape, np.uint8), np.empty((*shape, 5), np.int32))
+        trace(cells, atlas(), RENDER_FLAGS, boxes, pose, focal * k, view_distance, ground, ground_kind, *hit)
+        return hit
+
+    def colour(k: int, hit: tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.int32]]) -> NDArray[np.uint8]:
+        rgb = np.empty((height * k, width * k, 3), np.uint8)
+        shade(
+            cells, tops, atlas(), RENDER_FLAGS, boxes, lamps, sky, pose, focal * k, view_distance, *hit, rgb
+        )  # fmt: skip
+        return rgb
+
+    centre = cast(1)
+    distance, kind, hits = centre
+    if supersample == 1:
+        rgb = colour(1, centre)
+    else:
+        k = supersample
+        fine = colour(k, cast(k)).reshape(height, k, width, k, 3)
+        rgb = np.rint(fine.mean(axis=(1, 3), dtype=np.float64)).astype(np.uint8)
+    return View(
+        rgb=rgb,
+        depth=np.where(kind > 0, distance, np.inf).astype(np.float32),
+        kind=kind,
+        instance=_instances(boxes, hits[..., 1]),
     )
-    render_kernel(
-        cells,
-        tops,
-        atlas(),
-        RENDER_FLAGS,
-        lit,
-        _screen_rectangles(lit, pose, focal, size),
-        _lamps(lit),
-        pose,
-        focal,
-        float(view_distance),
-        sky_at(hour),
-        np.array(_corner_horizon(cells) if horizon is None else horizon, np.float64),
-        supersample,
-        view.rgb,
-        view.depth,
-        view.kind,
-        view.instance,
-    )
-    return view
 
 
 def _corner_horizon(cells: NDArray[np.uint8]) -> tuple[float, int]:
@@ -105,29 +109,11 @@ def _corner_horizon(cells: NDArray[np.uint8]) -> tuple[float, int]:
 def _lamps(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """(L, 3) float64 centres of the boxes that shine."""
     kinds = boxes[:, 6].astype(np.int64) & 127
-    shining = boxes[EMISSIVE[kinds] & (kinds >= FIRST_PART)]
+    shining = boxes[EMISSIVE[kinds] & (kinds >= FIRST_PART) & (boxes[:, 8] > 0)]
     return np.ascontiguousarray((shining[:, :3] + shining[:, 3:6]) / 2)
 
 
-def _screen_rectangles(
-    boxes: NDArray[np.float64], pose: NDArray[np.float64], focal: float, size: tuple[int, int]
-) -> NDArray[np.int64]:
-    """(N, 4) int64 u0 u1 v0 v1, inclusive: pixels outside cannot see the box. Boxes behind the eye get an empty one."""
-    height, width = size
-    if not len(boxes):
-        return np.zeros((0, 4), np.int64)
-    pick = np.array([[0, 3], [1, 4], [2, 5]])
-    corners = np.stack(
-        [boxes[:, [pick[0, i], pick[1, j], pick[2, k]]] for i in (0, 1) for j in (0, 1) for k in (0, 1)], axis=1
-    )  # (N, 8, 3)
-    camera = (corners - pose[:3, 3]) @ pose[:3, :3]
-    z = camera[..., 2]
-    near = 1e-3
-    safe = np.maximum(z, near)
-    u = camera[..., 0] / safe * focal + width / 2
-    v = camera[..., 1] / safe * focal + height / 2
-    rects = np.stack([u.min(1) - 2, u.max(1) + 1, v.min(1) - 2, v.max(1) + 1], axis=1)  # a pixel to spare
-    rects = np.clip(rects, -4, max(height, width) + 4).astype(np.int64)
-    rects[(z < near).any(1)] = (0, width, 0, height)  # crosses the eye's plane: no rectangle holds it
-    rects[(z < near).all(1)] = (1, 0, 1, 0)
-    return rects
+def _instances(boxes: NDArray[np.float64], box: NDArray[np.int32]) -> NDArray[np.int32]:
+    ids = np.zeros(len(boxes) + 1, np.int32)
+    ids[:-1] = boxes[:, 7]
+    return ids[box]  # box -1 takes the last entry, 0
