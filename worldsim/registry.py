@@ -172,6 +172,7 @@ CONTROLLERS: Registry[Callable[..., Any]] = Registry(
         "script": "worldsim.envs.controllers:Script",
         "replay": "worldsim.envs.controllers:Replay",
         "policy": "worldsim.envs.controllers:Policy",
+        "human": "worldsim.envs.controllers:Human",
     },
     group="worldsim.controllers",
 )
