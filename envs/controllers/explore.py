@@ -44,13 +44,15 @@ class Explore:
         self._left = 0
         self._last: Pose | None = None
         self._stuck = 0
+        self._walking = False
 
     def reset(self, *, seed: int, action_space: Any, truth: TruthState, sham: bool = False) -> None:
         """Starts a new episode."""
         self._keyboard = Keyboard(action_space)
         self._rng = seeding.generator("explore", seed)
         self._marks, self._places, self._goal = [], [], None
-        self._stretch, self._left, self._last, self._stuck = {}, 0, None, 0
+        self._stretch, self._left, self._last = {}, 0, None
+        self._stuck, self._walking = 0, False
 
     def act(self, frame: Frames, truth: TruthState, t: int) -> Any:
         """The next step of the walk; `frame` is not looked at."""
@@ -58,16 +60,15 @@ class Explore:
             raise RuntimeError("a controller is reset before it acts")
         pose = pose_of(truth)
         self._notice(pose, t)
-        if self._goal is not None:
-            keys = self._towards(self._goal, pose, t)
-            if keys is not None:
-                return self._keyboard(keys)
-        if self._left <= 0:
-            self._choose()
-        self._left -= 1
-        keys = dict(self._stretch)
-        if "camera" not in keys and abs(pose.pitch) > self._pitch:
-            keys["camera"] = (-float(np.clip(pose.pitch, -5, 5)), 0.0)
+        keys = self._towards(self._goal, pose, t) if self._goal is not None else None
+        if keys is None:
+            if self._left <= 0:
+                self._choose()
+            self._left -= 1
+            keys = dict(self._stretch)
+            if "camera" not in keys and abs(pose.pitch) > self._pitch:
+                keys["camera"] = (-float(np.clip(pose.pitch, -5, 5)), 0.0)
+        self._walking = any(key in keys for key in ("forward", "back", "left", "right"))
         return self._keyboard(keys)
 
     @property
@@ -81,9 +82,8 @@ class Explore:
         return {}
 
     def _notice(self, pose: Pose, t: int) -> None:
-        walking = any(self._stretch.get(key) for key in ("forward", "left", "right", "back")) or self._goal is not None
         moved = self._last is None or ground_distance(self._last.eye, pose.eye) > 0.01
-        self._stuck = 0 if moved or not walking else self._stuck + 1
+        self._stuck = 0 if moved or not self._walking else self._stuck + 1
         self._last = pose
         if self._stuck >= 3:  # against a wall: turn away from it
             self._goal, self._stuck = None, 0
