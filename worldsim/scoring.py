@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
+from worldsim.errors import UnsupportedError
 from worldsim.nulls import NULLS, NullFrames
 from worldsim.protocols import EpisodeGroup, Metric
 from worldsim.seeding import hash_seed
@@ -39,7 +41,8 @@ def observe_all(
         groups: Episodes, twins together.
         others: Frames of another world for the null "other-episode"; without it, or where it gives None, that null is
             undefined with a reason.
-        codec: The model's round trip; gives the source "ceiling_codec".
+        codec: The model's round trip, for episodes that were recorded without theirs (`Episode.codec`); either gives
+            the source "ceiling_codec".
 
     Yields:
         Rows with source "model", "null:<name>", "ceiling" and "ceiling_codec". A metric that raises gives a row with
@@ -47,7 +50,7 @@ def observe_all(
     """
     for group in groups:
         held = tuple(_hold(episode) for episode in group)
-        for source, build in _sources(others, codec):
+        for source, build in _sources(held, others, codec):
             seen = _build(held, source, build)
             for metric in metrics:
                 if isinstance(seen, str):
@@ -56,13 +59,15 @@ def observe_all(
                     yield from _observe(metric, seen, source)
 
 
-def _sources(others: Others | None, codec: RoundTrip | None) -> Iterator[tuple[str, Callable[[Episode], Episode]]]:
+def _sources(
+    group: EpisodeGroup, others: Others | None, codec: RoundTrip | None
+) -> Iterator[tuple[str, Callable[[Episode], Episode]]]:
     yield "model", lambda episode: episode
     for name in NULLS:
-        yield f"null:{name}", lambda episode, name=name: _as_null(episode, name, others)  # type: ignore[misc]
+        yield f"null:{name}", partial(_as_null, name=name, others=others)
     yield "ceiling", _as_ceiling
-    if codec is not None:
-        yield "ceiling_codec", lambda episode: _with_frames(episode, MappedFrames(episode.truth.frames, codec))
+    if codec is not None or any(episode.codec is not None for episode in group):
+        yield "ceiling_codec", partial(_as_codec, codec=codec)
 
 
 def _build(group: EpisodeGroup, source: str, build: Callable[[Episode], Episode]) -> EpisodeGroup | str:
@@ -125,6 +130,14 @@ def _as_null(episode: Episode, name: str, others: Others | None) -> Episode:
     # The seed depends on the world alone: the anchors of two models on one suite are the same bytes.
     seed = hash_seed("null", episode.scenario, episode.world_seed)
     return _with_frames(episode, NullFrames(name, frames[: episode.context_length], len(frames), seed, other))
+
+
+def _as_codec(episode: Episode, codec: RoundTrip | None) -> Episode:
+    if episode.codec is not None:
+        return _with_frames(episode, episode.codec)
+    if codec is None:
+        raise UnsupportedError("no round trip of this episode was recorded")
+    return _with_frames(episode, MappedFrames(episode.truth.frames, codec))
 
 
 def _as_ceiling(episode: Episode) -> Episode:

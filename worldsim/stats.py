@@ -92,7 +92,9 @@ def _acceleration(jackknife: Float) -> Float:
     mean = values.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     deviation = np.where(known, mean - values, 0.0)
     square = np.square(deviation).sum(axis=0)
-    return np.asarray(np.where(square > 0, (deviation**3).sum(axis=0) / (6.0 * np.maximum(square, 1e-300) ** 1.5), 0.0))
+    varies = square > 0
+    scale = 6.0 * np.where(varies, square, 1.0) ** 1.5
+    return np.asarray(np.where(varies, (deviation**3).sum(axis=0) / scale, 0.0))
 
 
 def _quantile(draws: Float, q: Float) -> Float:
