@@ -15,10 +15,9 @@ def parse(cls: type[T], args: Sequence[str], verb: str, examples: str, default: 
 
     wants_help = any(a in ("-h", "--help") for a in args)
     try:
-        result: T = tyro.cli(
-            cls, args=list(args), prog=f"worldsim {verb}", **({} if default is None else {"default": default})
-        )  # type: ignore[call-overload]
-        return result
+        if default is None:
+            return tyro.cli(cls, args=list(args), prog=f"worldsim {verb}")
+        return tyro.cli(cls, args=list(args), prog=f"worldsim {verb}", default=default)
     except SystemExit as end:
         if wants_help:
             print("examples:\n" + "\n".join(f"  {line}" for line in examples.strip().splitlines()))
