@@ -152,20 +152,41 @@ def runs(points: Sequence[tuple[float, ...] | None]) -> list[list[tuple[float, .
     return [run for run in out if run]
 
 
+def value_range(lines: Sequence[Line]) -> tuple[float, float] | None:
+    """The y axis: all of the model, its floor and its ceiling; the other nulls only as far as half that span beyond.
+
+    A null may lie arbitrarily far below the floor (noise does), and would flatten what is to be read.
+    """
+
+    def ends(chosen: Sequence[Line]) -> tuple[float, float] | None:
+        every = [
+            v for line in chosen for v in (*line.values, *line.low, *line.high) if v is not None and math.isfinite(v)
+        ]
+        return (min(every), max(every)) if every else None
+
+    read = ends([line for line in lines if line.kind != "null"]) or ends(lines)
+    if read is None:
+        return None
+    bottom, top = read
+    room = 0.5 * (top - bottom)
+    rest = ends(lines) or read
+    bottom, top = max(rest[0], bottom - room), min(rest[1], top + room)
+    pad = 0.06 * (top - bottom) or 0.5
+    return bottom - pad, top + pad
+
+
 def curve_chart(lines: Sequence[Line], *, title: str, unit: str) -> Markup:
     """Lines over the horizon with the model's interval as a band, and a cursor that the page's script moves.
 
     The plot's area and horizons are given as data attributes (x0, x1 in user units; h0, h1) for the script.
     """
     drawn = [thin(line) for line in lines]
-    every = [v for line in drawn for v in (*line.values, *line.low, *line.high) if v is not None and math.isfinite(v)]
     horizons = [h for line in drawn for h in line.h]
-    if not every or not horizons:
+    span = value_range(drawn)
+    if span is None or not horizons:
         return Markup("")
     h0, h1 = min(horizons), max(horizons)
-    bottom, top = min(every), max(every)
-    pad = 0.06 * (top - bottom) or 0.5
-    bottom, top = bottom - pad, top + pad
+    bottom, top = span
     x0, x1, y0, y1 = LEFT, CURVE_WIDTH - RIGHT, CURVE_HEIGHT - BOTTOM, TOP
 
     def x(h: float) -> float:
@@ -188,8 +209,12 @@ def curve_chart(lines: Sequence[Line], *, title: str, unit: str) -> Markup:
     for mark in whole:
         parts.append(f'<text class="axis" x="{_f(x(mark))}" y="{y0 + 17}" text-anchor="middle">{mark}</text>')
     parts.append(f'<text class="axis name" x="{x1}" y="{y0 + 33}" text-anchor="end">horizon, steps</text>')
-    parts.append(f'<text class="axis name" x="{x0 - 7}" y="{TOP - 10}" text-anchor="end">{escape(unit)}</text>')
+    parts.append(f'<text class="axis name" x="{x0 - 30}" y="{TOP - 11}">{escape(unit)}</text>')
     ends: list[tuple[float, str, str]] = []
+    # An inner picture cuts off what leaves the plot.
+    box = f"{x0 - 3} {y1} {x1 - x0 + 6} {y0 - y1}"
+    left, up, wide, high = box.split()
+    parts.append(f'<svg class="inside" x="{left}" y="{up}" width="{wide}" height="{high}" viewBox="{box}">')
     for line in sorted(drawn, key=lambda one: ("null", "floor", "ceiling", "model").index(one.kind)):
         band = [
             (x(h), y(a), y(b)) if a is not None and b is not None else None
@@ -211,6 +236,7 @@ def curve_chart(lines: Sequence[Line], *, title: str, unit: str) -> Markup:
         last = next((v for v in reversed(line.values) if v is not None), None)
         if line.label and last is not None:
             ends.append((y(last), line.label, line.kind))
+    parts.append("</svg>")
     for (_, label, kind), at in zip(ends, spread([e[0] for e in ends], LABEL_GAP, y1 + 4, y0), strict=True):
         parts.append(f'<text class="label {kind}" x="{x1 + 6}" y="{_f(at + 4)}">{escape(label)}</text>')
     parts.append(f'<line class="cursor" x1="{x0}" x2="{x0}" y1="{y1}" y2="{y0}" visibility="hidden"/></svg>')

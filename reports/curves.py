@@ -12,6 +12,10 @@ from worldsim.reports.charts import Line, curve_chart, readout
 from worldsim.reports.data import CurveKey, CurvePoint, RunData, SummaryRow
 
 
+#: Metrics whose curve is in another unit than their value.
+CURVE_UNITS = {"fidelity.useful_horizon": "skill"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CurveFigure:
     """One chart and the numbers behind it, for the script's read-out."""
@@ -24,9 +28,9 @@ class CurveFigure:
 
 
 def line_of(source: str, points: Sequence[CurvePoint], row: SummaryRow) -> Line:
-    """Names and styles a source's curve: "model", "floor:<null>", "ceiling", "ceiling_codec"."""
+    """Names and styles a source's curve: "model", "null:<name>", "ceiling", "ceiling_codec"."""
     name, kind, label = source, "null", ""
-    null = source.removeprefix("floor:")
+    null = source.removeprefix("null:")
     if source == "model":
         name, kind, label = "model", "model", "model"
     elif source.startswith("ceiling"):
@@ -43,8 +47,8 @@ def line_of(source: str, points: Sequence[CurvePoint], row: SummaryRow) -> Line:
         label=label,
         h=tuple(p.h for p in points),
         values=tuple(p.value for p in points),
-        low=tuple(p.low for p in points),
-        high=tuple(p.high for p in points),
+        low=tuple(p.low for p in points) if kind == "model" else (),
+        high=tuple(p.high for p in points) if kind == "model" else (),
     )
 
 
@@ -55,7 +59,7 @@ _ORDER = {"model": 0, "floor": 1, "ceiling": 2, "null": 3}
 def figure(found: dict[str, tuple[CurvePoint, ...]], row: SummaryRow, title: str) -> CurveFigure | None:
     """A chart of the sources found, or None when nothing can be drawn."""
     lines = sorted((line_of(source, points, row) for source, points in found.items()), key=lambda x: _ORDER[x.kind])
-    unit = numbers.unit(row.unit)
+    unit = CURVE_UNITS.get(row.metric, numbers.unit(row.unit))
     svg = curve_chart(lines, title=title, unit=unit)
     if not svg:
         return None
@@ -97,7 +101,7 @@ def episode_figures(data: RunData, rows: Sequence[SummaryRow], episode: str) -> 
         span = {p.h for p in found["model"]}
         for source, points in _find(data, row, "*", "*").items():
             anchor = source in (
-                f"floor:{row.floor_name}",
+                f"null:{row.floor_name}",
                 "ceiling_codec" if row.ceiling_name == "codec" else "ceiling",
             )
             if anchor and source not in found:

@@ -22,7 +22,7 @@ class SummaryRow:
     """One metric over one scenario ("*" = all). None means: could not be measured."""
 
     metric: str = ""
-    version: str = ""
+    version: str | int = ""
     family: str = ""
     scenario: str = "*"
     arm: str = "free"
@@ -50,8 +50,15 @@ class SummaryRow:
     headline: bool = True
     pixel: bool = False
     reason: str = ""
+    skill_reason: str = ""
+    interval: str = ""
     mde: float | None = None
     summary: str = ""
+
+    @property
+    def anchor(self) -> float | None:
+        """The ceiling that the skill is measured against: the codec's where it is the one named."""
+        return self.ceiling_codec if self.ceiling_name == "codec" else self.ceiling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,11 +225,13 @@ def read_run(path: Path) -> RunData:
             "Upgrade with: pip install --upgrade worldsim"
         )
     config = path / "config.yaml"
+    # An episode that was run again after a failure is written twice: its last line counts.
+    episodes = {row.episode: row for row in (make(EpisodeRow, raw) for raw in read_lines(path / "episodes.jsonl"))}
     return RunData(
         path=path,
         run=run,
         rows=tuple(make(SummaryRow, row) for row in read_json(path / "summary.json").get("rows", ())),
-        episodes=tuple(make(EpisodeRow, row) for row in read_lines(path / "episodes.jsonl")),
+        episodes=tuple(episodes.values()),
         scores=tuple(make(ScoreRow, row) for row in read_lines(path / "scores.jsonl")),
         curves=read_curves(path / "curves.jsonl"),
         scored=tuple(make(ScoredRow, row) for row in run.get("scored") or ()),

@@ -119,7 +119,7 @@ def episode_scores(data: RunData, rows: Sequence[SummaryRow], episode: str) -> t
                 metric=row.metric,
                 value=numbers.number(value),
                 unit=numbers.unit(row.unit),
-                floor=numbers.number(means.get(f"floor:{row.floor_name}")),
+                floor=numbers.number(means.get(f"null:{row.floor_name}")),
                 ceiling=numbers.number(means.get(ceiling)),
                 reason="" if value is not None else (found["model"][0].reason or "no reason was recorded"),
             )

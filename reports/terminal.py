@@ -51,7 +51,7 @@ def line(row: SummaryRow, *, wide: bool) -> list[Text]:
     cells = [Text(row.metric), shown, Text(numbers.skill(row.skill), style=style)]
     if not wide:
         return [*cells, middle]
-    anchors = Text(numbers.number(row.floor, places)), Text(numbers.number(row.ceiling, places))
+    anchors = Text(numbers.number(row.floor, places)), Text(numbers.number(row.anchor, places))
     share = Text(numbers.percent(row.coverage))
     return [*cells, anchors[0], middle, anchors[1], Text(str(row.n_worlds)), share]
 

@@ -45,11 +45,15 @@ def verdict(rows: Sequence[SummaryRow]) -> str:
     if tally["unscored"] == len(rows):
         return f"None of the {len(rows)} headline scores could be measured."
 
+    total = f"{len(rows)} headline score{'' if len(rows) == 1 else 's'}"
+    for of, words in (("ceiling", "reach the ceiling"), ("floor", "are no better than the floor")):
+        if tally[of] == len(rows) > 1:
+            return f"All {total} {words}."
+
     def said(of: Standing, one: str, many: str, *, always: bool = False) -> list[str]:
         n = tally[of]
         return [f"{n or 'none'} {one if n <= 1 else many}"] if n or always else []
 
-    total = f"{len(rows)} headline score{'' if len(rows) == 1 else 's'}"
     parts = [
         f"{tally['ceiling'] or 'None'} of {total} {'reaches' if tally['ceiling'] <= 1 else 'reach'} the ceiling",
         *said("between", "lies between floor and ceiling", "lie between floor and ceiling"),

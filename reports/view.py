@@ -74,9 +74,11 @@ class Page:
     verdict: str
     banner: str
     facts: tuple[str, ...]
+    notes: tuple[str, ...]
     privileged: bool
     families: tuple[Family, ...]
     curves: tuple[CurveFigure, ...]
+    diagnostic_curves: tuple[CurveFigure, ...]
     choices: tuple[Choice, ...]
     players: tuple[Player, ...]
     scenario_metrics: tuple[str, ...]
@@ -95,9 +97,9 @@ class Page:
 
 def why_no_skill(row: SummaryRow) -> str:
     """Why a measured score has no place between floor and ceiling."""
-    if row.reason:
-        return row.reason
-    missing = [name for name, value in (("floor", row.floor), ("ceiling", row.ceiling)) if value is None]
+    if row.skill_reason or row.reason:
+        return row.skill_reason or row.reason
+    missing = [name for name, value in (("floor", row.floor), ("ceiling", row.anchor)) if value is None]
     return f"no {' and no '.join(missing)} could be measured" if missing else "floor and ceiling do not differ"
 
 
@@ -111,7 +113,7 @@ def headline_row(row: SummaryRow) -> HeadlineRow:
     value, interval = numbers.with_interval(row.value, row.low, row.high)
     places = places_of(row)
     floor = f"{row.floor_name} {numbers.number(row.floor, places)}"
-    ceiling = f"{row.ceiling_name} {numbers.number(row.ceiling, places)}"
+    ceiling = f"{row.ceiling_name} {numbers.number(row.anchor, places)}"
     bar, reason = Markup(""), ""
     if row.value is None:
         reason = row.reason or "no reason was recorded"
@@ -243,7 +245,8 @@ def methods(rows: Sequence[SummaryRow]) -> tuple[Mapping[str, str], ...]:
                 "range": f"{numbers.number(low) if low is not None else '−∞'} … "
                 f"{numbers.number(high) if high is not None else '∞'}",
                 "direction": "higher is better" if row.higher_is_better else "lower is better",
-                "version": row.version,
+                "version": str(row.version),
+                "interval": row.interval,
                 "mde": numbers.skill(row.mde),
             }
         )
@@ -270,13 +273,33 @@ def banner(data: RunData) -> str:
     return ""
 
 
+def suite_name(suite: Mapping[str, Any], digits: int | None = None) -> str:
+    """Name, version and hash of the scenario set; two runs with the same hash can be compared."""
+    parts = (suite.get("name"), suite.get("version") and f"v{suite['version']}", str(suite.get("hash") or "")[:digits])
+    return " ".join(str(part) for part in parts if part)
+
+
+def plain_value(value: Any) -> str:
+    """A setting as a reader writes it: yes and no, 64 x 64, a, b."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        sizes = len(value) == 2 and all(isinstance(v, int) for v in value)
+        return (" × " if sizes else ", ").join(plain_value(v) for v in value)
+    return str(value)
+
+
 def provenance(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The fingerprint as label and text; what is not known is left out."""
     mark, suite, model = run.get("fingerprint") or {}, run.get("suite") or {}, run.get("model") or {}
     spent = run.get("seconds") or {}
-    spec = ", ".join(f"{key} {value}" for key, value in (model.get("spec") or {}).items() if value is not None)
+    spec = " · ".join(
+        f"{key.replace('_', ' ')} {plain_value(value)}"
+        for key, value in (model.get("spec") or {}).items()
+        if value is not None and key != "name"
+    )
     lines = (
-        ("suite", " ".join(str(suite[k]) for k in ("name", "hash") if suite.get(k))),
+        ("suite", suite_name(suite)),
         ("model", str(model.get("reference") or model.get("name") or "")),
         ("model spec", spec),
         ("environment", str((run.get("env") or {}).get("id") or "")),
@@ -308,7 +331,7 @@ def facts(data: RunData) -> tuple[str, ...]:
             f"{done} of {counts.get('planned', run.get('episodes', '?'))} episodes",
             f"{worlds} world{'' if worlds == 1 else 's'}",
             f"seed {run['seed']}" if run.get("seed") is not None else "",
-            " ".join(str(suite[k]) for k in ("name", "hash") if suite.get(k)),
+            suite_name(suite, digits=12),
             str(run.get("created") or "")[:10],
         )
         if text
@@ -330,9 +353,11 @@ def page_of(data: RunData) -> Page:
         verdict=verdict(main),
         banner=banner(data),
         facts=facts(data),
+        notes=tuple(str(note) for note in run.get("notes") or ()),
         privileged=bool(model.get("privileged")),
         families=family_sections(overall),
         curves=overall_figures(data, main),
+        diagnostic_curves=overall_figures(data, [row for row in primary(overall) if not row.headline]),
         choices=chosen,
         players=players(data, chosen, main),
         scenario_metrics=metrics,

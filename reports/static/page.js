@@ -111,7 +111,7 @@
       event.preventDefault();
       keys[event.key]();
     });
-    show(0);
+    slider.value = 0; // the poster is shown until the first touch, so no moment is claimed yet
   }
 
   // --- which episodes are shown ------------------------------------------------------------------------------------

@@ -167,16 +167,16 @@ def curve_rows(spec: dict[str, Any], scenario: str, episode: str, shift: float) 
             "model",
             "ceiling",
             *(["ceiling_codec"] if spec.get("pixel") else []),
-            *(f"floor:{null}" for null in NULLS),
+            *(f"null:{null}" for null in NULLS),
         ]
     )
     for source in sources:
         for h in range(1, HORIZON + 1):
             kept = math.exp(-h / (14 + 20 * shift)) + 0.02 * math.sin(h + 9 * shift)
             level = kept if source == "model" else 1.0
-            if source.startswith("floor:"):
-                k = NULLS.index(source[6:])
-                level = (0.0 if source[6:] == spec["floor_name"] else -0.05 * (1 + k)) + 0.2 * math.exp(-h / 4)
+            if source.startswith("null:"):
+                k = NULLS.index(source[5:])
+                level = (0.0 if source[5:] == spec["floor_name"] else -0.05 * (1 + k)) + 0.2 * math.exp(-h / 4)
             value = spec["floor"] + level * span
             band = source == "model" and episode == "*"
             rows.append(
