@@ -1,6 +1,6 @@
 """Puts pip into the environment it runs in, for a Python without ensurepip (Debian's, without python3-venv).
 
-A pip wheel can run itself, so this downloads the newest one from PyPI, compares its SHA-256, and lets it install itself.
+A pip wheel can run itself: this downloads the newest one from PyPI, compares its SHA-256, and lets it install itself.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from pathlib import Path
 
 
 def main() -> None:
+    """Downloads, compares, installs."""
     with urllib.request.urlopen("https://pypi.org/pypi/pip/json", timeout=60) as reply:
         found = next(entry for entry in json.load(reply)["urls"] if entry["packagetype"] == "bdist_wheel")
     with urllib.request.urlopen(found["url"], timeout=180) as reply:

@@ -84,6 +84,12 @@ class Registry(Generic[T]):
                 self._table[name] = thing
             return thing
 
+    def target(self, name: str) -> str:
+        """Where a registered name lies, as "module:attribute"; imports nothing."""
+        self._scan()
+        thing = self._table[name]
+        return thing if isinstance(thing, str) else f"{thing.__module__}:{getattr(thing, '__qualname__', name)}"
+
     def _import(self, name: str, target: str) -> T:
         module_name, _, attribute = target.partition(":")
         try:
