@@ -65,7 +65,7 @@ def _floor_and_walls(cells: NDArray[np.uint8], rng: np.random.Generator) -> None
         ((low - 1, low - 1), False),
         ((high, low - 1), False),
     )
-    banners = rng.permutation(_WOOLS + ("orange_wool", "cyan_wool"))
+    banners = rng.permutation((*_WOOLS, "orange_wool", "cyan_wool"))
     for side, ((x, z), along_x) in enumerate(sides):
         wall(cells, x, _FLOOR, z, kinds[side], length=span + 2, height=3, along_x=along_x)
         for i in range(2):  # two coloured banners a side, no colour twice

@@ -327,7 +327,7 @@ def _sky(sky: Any, dx: float, dy: float, dz: float, norm: float, surface: bool) 
         return r + (226.0 - r) * m, g + (232.0 - g) * m, b + (240.0 - b) * m
     if e > 0.05:
         c = _hash(math.floor(dx / dy * 2.2), 9, math.floor(dz / dy * 2.2))
-        if c > 0.74:  # square clouds so far away that only turning moves them
+        if c > 0.79:  # square clouds so far away that only turning moves them
             m = (0.16 + 0.42 * sky[11]) * min((e - 0.05) * 8, 1.0)
             white = 70.0 + 185.0 * sky[11]
             return r + (white - r) * m, g + (white - g) * m, b + (white - b) * m
