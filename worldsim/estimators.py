@@ -120,7 +120,7 @@ def world_means(cells: Float, counts: Float) -> Float:
     """Means over worlds counted so often: cells (W, H, K), counts (R, W) -> (R, H, K); NaN where none is defined."""
     known = np.isfinite(cells[..., 0])
     w, h, k = cells.shape
-    total = (counts @ np.where(known[..., None], cells, 0.0).reshape(w, h * k)).reshape(-1, h, k)
+    total = (counts @ np.where(known[..., None], cells, 0.0).reshape(w, h * k)).reshape(len(counts), h, k)
     size = (counts @ known.astype(np.float64))[..., None]
     return np.asarray(np.where(size > 0, total / np.where(size > 0, size, 1.0), np.nan))
 
