@@ -41,10 +41,8 @@ class SimulatorEnv(gym.Env[Frames, Any]):
     env step is one action, which such a model is given n times; the rewards of the n frames are summed.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
-        "render_modes": ["rgb_array"],
-        "render_fps": 20.0,
-    }  # the instance knows better
+    # Of the class, as Gymnasium wants it; an instance has the fps of its model.
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20.0}  # noqa: RUF012
 
     def __init__(
         self,
