@@ -136,9 +136,7 @@ def main() -> None:
 
     def alone() -> float:
         started = time.perf_counter()
-        model.reset(
-            Context(frames=np.zeros((1, 1, *SIZE, 3), np.uint8), actions=np.zeros((1, 0)), prompts=("",)), seeds=[0]
-        )
+        model.reset(start, seeds=[0])
         for _ in range(args.steps):
             model.step(None)
         return (time.perf_counter() - started) / args.steps
@@ -156,7 +154,7 @@ def main() -> None:
             for name, loop in loops.items():
                 seconds[name].append(loop(i))
     print(
-        f"{args.rounds} rounds of {args.steps} steps at 64x64, one world; ms a step, and frames/s relative to the model"
+        f"{args.rounds} rounds of {args.steps} steps, 64x64, one world; ms a step, and frames/s relative to the model"
     )
     print(f"{'':8} {'min':>8} {'median':>8}   of the model's own frames/s (median of the rounds' ratios)")
     for name, values in seconds.items():

@@ -252,6 +252,10 @@ class _Pass:
         self.horizon = scenario.horizon  # frames to predict
         self.steps = -(-self.horizon // self.n)  # model steps; the last may predict frames that are not recorded
         self.bindable = isinstance(model, Bindable)
+        self.codec = model if isinstance(model, Codec) else None
+        self.promptable = model if isinstance(model, Promptable) else None
+        lanes_of_rows = [row.lane for row in rows]
+        self.picked = None if lanes_of_rows == list(range(len(lanes))) else np.asarray(lanes_of_rows)
         self.timelines: list[tuple[tuple[int, str], ...]] = []
         self.recent: list[deque[TruthFrame]] = [deque(maxlen=max(scenario.context, 1)) for _ in lanes]
         self.actions: list[deque[Any]] = [deque(maxlen=max(scenario.context - 1, 1)) for _ in lanes]
@@ -379,8 +383,8 @@ class _Pass:
         self.encoder.submit(writer.truth, frame.frame, frame.state, frame.action, frame.reward)
         if self.lanes[0].rerun_env is not None:
             self.encoder.submit(writer.side, "rerun", frame.frame if frame.rerun is None else frame.rerun)
-        if isinstance(self.model, Codec):
-            passed = self.call(guard, "model", self.model.round_trip, frame.frame[None])
+        if self.codec is not None:
+            passed = self.call(guard, "model", self.codec.round_trip, frame.frame[None])
             self.encoder.submit(writer.side, "codec", passed[0])
 
     def _reset(self, picked: Sequence[int], last: TruthStep, indices: Sequence[int] | None) -> None:
@@ -425,9 +429,10 @@ class _Pass:
     def _predict(self, actions: list[list[Any]]) -> Prediction:
         """One model step of n frames for every row; `actions` holds n a lane."""
         self._change_prompts()
-        by_lane = self.settings.to_model(trees.stack([trees.stack(a) for a in actions]))  # (lanes, n, ...)
-        picked = np.asarray([row.lane for row in self.rows])
-        prediction: Prediction = self.call(guard, "model", self.model.step, trees.index(by_lane, picked))
+        batch = self.settings.to_model(trees.stack([trees.stack(a) for a in actions]))  # (lanes, n, ...)
+        if self.picked is not None:
+            batch = trees.index(batch, self.picked)  # (rows, n, ...)
+        prediction: Prediction = self.call(guard, "model", self.model.step, batch)
         check_prediction(prediction, len(self.rows), self.n, self.settings.size, self.model.spec.name)
         keep = min(self.n, self.horizon - self.predicted)
         for r, row in enumerate(self.rows):
@@ -438,13 +443,13 @@ class _Pass:
         return prediction
 
     def _change_prompts(self) -> None:
-        if self.predicted == 0 or not isinstance(self.model, Promptable):
+        if self.predicted == 0 or self.promptable is None:
             return
         window = range(self.predicted, self.predicted + self.n)
         due = [r for r, row in enumerate(self.rows) if any(t in window for t, _ in self.timelines[row.lane])]
         if due:
             texts = [_prompt_at(self.timelines[self.rows[r].lane], window[-1]) for r in due]
-            self.call(guard, "model", self.model.set_prompt, texts, due)
+            self.call(guard, "model", self.promptable.set_prompt, texts, due)
 
 
 def _prompt_at(timeline: Sequence[tuple[int, str]], t: int) -> str:

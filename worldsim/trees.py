@@ -48,6 +48,8 @@ def stack(trees: Sequence[Tree], axis: int = 0) -> ArrayTree:
     """Stacks trees of equal structure along a new axis: n trees of leaf shape s give one of leaf shape (n, *s)."""
     if not trees:
         raise ShapeError("cannot stack no trees: expected at least one")
+    if axis == 0:  # one call of numpy a leaf: actions are stacked at every step of a rollout
+        return map_leaves(_array, trees[0], *trees[1:])
     return map_leaves(lambda *xs: np.stack([np.asarray(x) for x in xs], axis=axis), trees[0], *trees[1:])
 
 
@@ -133,6 +135,14 @@ def unflatten(flat: Mapping[str, NDArray[Any]]) -> Tree:
             node = node.setdefault(parent, {})
         node[last] = leaf
     return tree
+
+
+def _array(*leaves: Any) -> NDArray[Any]:
+    try:
+        return np.array(leaves)
+    except ValueError as error:
+        shapes = sorted({np.shape(leaf) for leaf in leaves})
+        raise ShapeError(f"leaves that are stacked must have one shape, got {shapes}") from error
 
 
 def _describe(tree: Tree) -> str:
