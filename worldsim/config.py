@@ -13,7 +13,7 @@ from typing import Any, Literal
 from worldsim.errors import ConfigError, nearest
 
 #: Settings that say where and how a run is carried out; they do not change what is recorded.
-NOT_PART_OF_THE_RUN = frozenset({"out", "resume", "shard", "quiet", "env_threads"})
+NOT_PART_OF_THE_RUN = frozenset({"out", "resume", "skip_failed", "shard", "quiet", "env_threads"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class EvalConfig:
         min_worlds: Fewer worlds than this give no point estimate.
         out: Folder of the run; none = a new one under runs/.
         resume: Go on with the run in `out`.
+        skip_failed: When resuming, leave failed episodes as they are; otherwise they are tried again.
         shard: "i/n": only the i-th of n parts of the plan (1-based); parts share the folder.
         quiet: No progress.
     """
@@ -65,6 +66,7 @@ class EvalConfig:
     min_worlds: int = 10
     out: Path | None = None
     resume: bool = False
+    skip_failed: bool = False
     shard: str = "1/1"
     quiet: bool = False
 

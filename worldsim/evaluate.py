@@ -223,7 +223,8 @@ def rollout(prepared: Prepared, store: RunStore) -> bool:
     """
     config = prepared.config
     store.clean()
-    committed = {e for e, row in store.committed().items() if row["status"] != "failed"}
+    settled = {"done", "aborted", "failed"} if config.skip_failed else {"done", "aborted"}
+    committed = {e for e, row in store.committed().items() if row["status"] in settled}
     groups = [g for g in groups_of(prepared.plan, config.shard) if not {p.episode for p in g} <= committed]
     by_name = {s.name: (s, size) for s, size in zip(prepared.scenarios, prepared.sizes, strict=True)}
     call = TimedCaller("model", config.step_timeout)

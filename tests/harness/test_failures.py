@@ -89,6 +89,13 @@ def test_a_hung_model_ends_the_run_and_resume_goes_on(ready: Ready) -> None:
     rows = store.committed()
     assert [row["status"] for row in rows.values()] == ["failed", "failed"]
     assert "did not answer within 0.5 s" in rows["walk-0000"]["reason"]
+    again = ready("Hangs", step_timeout=0.5, resume=True, skip_failed=True)
+    with pytest.raises(WorldFailure):
+        evaluate(again.config, prepared=again)
+    last = ready("Hangs", step_timeout=0.5, resume=True, skip_failed=True)
+    evaluate(last.config, prepared=last)
+    assert [row["status"] for row in store.committed().values()] == ["failed"] * 3, "the run came to its end"
+    assert store.run["status"] == "error"
 
 
 def test_a_broken_prediction_is_named(ready: Ready) -> None:

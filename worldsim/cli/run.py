@@ -67,6 +67,8 @@ class EvalArgs:
     """Folder of the run; none = a new one under runs/."""
     resume: bool = False
     """Go on with the run in --out; its settings need not be repeated."""
+    skip_failed: bool = False
+    """When resuming: leave failed episodes as they are; otherwise they are tried again."""
     shard: str = "1/1"
     """i/n: only this part of the plan; the parts share --out."""
     config: Path | None = None
