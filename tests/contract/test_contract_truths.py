@@ -1,0 +1,35 @@
+"""The toy truth in all its forms, and every registered environment, keep the contract of `TruthEnv`."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+from tests.toys import ToyEnv
+from worldsim.checks import check_truth_env
+from worldsim.registry import ENVS
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"open_future": True, "actions": "dict"},
+        {"snapshots": False, "actions": "box"},
+        {"objects": 0},
+        {"terminate_at": 5, "size": (16, 20)},
+    ],
+    ids=str,
+)
+def test_the_toy_keeps_the_contract(kwargs: dict[str, Any]) -> None:
+    report = check_truth_env(lambda: ToyEnv(**kwargs))
+    assert report.ok, str(report)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("worldsim.envs.blocks.env") is None, reason="not built yet")
+@pytest.mark.parametrize("name", ["blocks"])
+def test_registered_environments_keep_the_contract(name: str) -> None:
+    report = check_truth_env(ENVS.get(name))
+    assert report.ok, str(report)
