@@ -6,14 +6,12 @@ landmarks and two to four things to carry. Always day, nothing moves by itself.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.envs.blocks.camera import EYE_HEIGHT
 from worldsim.envs.blocks.kinds import COLOURS, cell_id
-from worldsim.envs.blocks.layout import Layout, ObjectSpec, clear_line, ground
+from worldsim.envs.blocks.layout import Layout, ObjectSpec, ground
+from worldsim.envs.blocks.start import start
 from worldsim.envs.blocks.structures import arch, fill, tree, wall
 
 _SIZE, _HEIGHT = 32, 16
@@ -22,7 +20,6 @@ _INSIDE = (6, 26)  # the court in x and z
 _WALLS = ("bricks", "stone_bricks", "oak_planks", "sandstone")
 _FLOORS = ("smooth_stone", "terracotta", "oak_planks", "dirt_path", "grass_block")
 _WOOLS = tuple(f"{colour}_wool" for colour in COLOURS)
-_VIEW = math.radians(30)  # half of what a square image sees, less a margin
 
 
 def arena(seed: int, rng: np.random.Generator) -> Layout:
@@ -35,7 +32,9 @@ def arena(seed: int, rng: np.random.Generator) -> Layout:
     free[_INSIDE[0] + 1 : _INSIDE[1] - 1, _INSIDE[0] + 1 : _INSIDE[1] - 1] = True
     _landmarks(cells, free, rng)
     objects = _things(free, rng)
-    spawn, yaw = _start(cells, free, objects, rng)
+    spots = np.argwhere(free)
+    spots = np.stack([spots[:, 0], np.full(len(spots), _FLOOR), spots[:, 1]], axis=1)
+    spawn, yaw = start(cells, spots, objects, rng, far=9.0)
     cells.setflags(write=False)
     return Layout(
         preset="arena",
@@ -132,32 +131,3 @@ def _things(free: NDArray[np.bool_], rng: np.random.Generator) -> tuple[ObjectSp
             out.append(ObjectSpec(kind=kind, colour=colour, facing=facing, position=(x + 0.5, float(_FLOOR), z + 0.5)))
             free[x - 1 : x + 2, z - 1 : z + 2] = False
     return tuple(out)
-
-
-def _start(
-    cells: NDArray[np.uint8], free: NDArray[np.bool_], objects: tuple[ObjectSpec, ...], rng: np.random.Generator
-) -> tuple[tuple[float, float, float], float]:
-    """Where the view is widest among 24 draws: things in sight at 3-9 m count most, then the open way ahead."""
-    spots = np.argwhere(free)
-    best, chosen = -1.0, ((16.5, float(_FLOOR), 16.5), 0.0)
-    for _ in range(24):
-        x, z = (float(q) + 0.5 for q in spots[int(rng.integers(len(spots)))])
-        target = objects[int(rng.integers(len(objects)))] if objects else None
-        aim = (target.position[0], target.position[2]) if target else (16.0, 16.0)
-        yaw = math.degrees(math.atan2(-(aim[0] - x), aim[1] - z)) + float(rng.uniform(-12, 12))
-        eye = (x, _FLOOR + EYE_HEIGHT, z)
-        score = 0.0
-        for thing in objects:
-            dx, dz = thing.position[0] - x, thing.position[2] - z
-            turn = (math.atan2(-dx, dz) - math.radians(yaw) + math.pi) % (2 * math.pi) - math.pi
-            centre = (thing.position[0], thing.position[1] + 0.4, thing.position[2])
-            if abs(turn) < _VIEW and 3 <= math.hypot(dx, dz) <= 9 and clear_line(cells, eye, centre):
-                score += 1.0
-        for turn_deg in (-25, 0, 25):
-            a = math.radians(yaw + turn_deg)
-            for far in (3, 6, 9):
-                ahead = (x - math.sin(a) * far, eye[1] - 0.6, z + math.cos(a) * far)
-                score += 0.1 if clear_line(cells, eye, ahead) else 0.0
-        if score > best:
-            best, chosen = score, ((x, float(_FLOOR), z), round((yaw + 180) % 360 - 180, 2))
-    return chosen
