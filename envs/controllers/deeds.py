@@ -89,16 +89,23 @@ def use_leave_return(
     scene: Scene,
     *,
     kinds: Sequence[str] = ("door", "lever", "chest"),
+    near: float = 1.0,
     far: float = 7.0,
     angle: float = 90.0,
     hold: int = 4,
     leave: float = 0.0,
     window: int = 5,
 ) -> Motion:
-    """Walks up to a door, lever or chest, uses it, leaves, returns: is it still open, is the lamp still lit?"""
-    yield from find_object(scene, kinds, near=1.0, far=far)
+    """Walks up to a door, lever or chest, uses it, leaves, returns: is it still as it was left?
+
+    The focus gets `unused` and `used`, the values of its state before and after.
+    """
+    yield from find_object(scene, kinds, near=near, far=far)
     target = scene.focus["object_id"]
     yield from _approach(scene, target)
+    state = scene.object(target).attributes
+    is_on = bool(next((state[name] for name in ("open", "on") if name in state), False))
+    scene.focus |= {"unused": is_on, "used": not is_on}
     scene.mark("before")
     yield from act({"use": 1})
     yield from wait(1)
@@ -117,7 +124,7 @@ def pick_up_put_down(
     target = scene.focus["object_id"]
     yield from _approach(scene, target)
     origin = scene.object(target).position.copy()
-    scene.focus["origin"] = origin.tolist()
+    scene.focus["taken_from"] = _base(scene, target)
     yield from press({f"hotbar.{slot}": 1})
     scene.mark("before")
     yield from act({"use": 1})
@@ -125,8 +132,13 @@ def pick_up_put_down(
     scene.mark("acted")
     eye = scene.pose.eye
     yield from turn_to(scene, max((yaw_to(eye, origin) + t for t in (80.0, -80.0)), key=lambda y: _room(scene, y)))
+    # Where it will come to stand; in the sham twin it never does, but its alternatives need the place all the same.
+    ahead = eye + 1.2 * heading(scene.pose.yaw)
+    scene.focus["put_at"] = [float(ahead[0]), scene.focus["taken_from"][1], float(ahead[2])]
     yield from act({"drop": 1})
     yield from wait(1)
+    if not scene.sham:
+        scene.focus["put_at"] = _base(scene, target)
     scene.mark("put_down")
     yield from wait(2)
     yield from look_at(scene, origin)
@@ -221,6 +233,11 @@ def _approach(scene: Scene, target: int) -> Motion:
     if distance > REACH:
         yield from walk_to(scene, eye + (distance - REACH) * heading(yaw_to(eye, position)), tolerance=0.3)
     yield from look_at(scene, scene.object(target).position)
+
+
+def _base(scene: Scene, target: int) -> list[float]:
+    item = scene.object(target)
+    return [float(v) for v in item.position - np.array([0.0, item.size[1] / 2, 0.0])]
 
 
 def _room(scene: Scene, yaw: float) -> float:
