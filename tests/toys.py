@@ -61,7 +61,7 @@ class ToyEnv(gym.Env[Frames, Any]):
         self.size, self.render_mode = (int(size[0]), int(size[1])), render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
         self.observation_space = gym.spaces.Box(0, 255, (*self.size, 3), np.uint8)
-        self._kind = actions
+        self._kind, self._open = actions, open_future
         self.action_space = {
             "discrete": lambda: gym.spaces.Discrete(4),
             "dict": lambda: gym.spaces.Dict(
@@ -123,7 +123,7 @@ class ToyEnv(gym.Env[Frames, Any]):
         if self._objects:  # the last column walks round the middle, at an even pace if the future is closed
             speed = np.zeros(self._objects)
             speed[-1] = 0.05  # radians a step
-            if self.abilities.open_future:  # else all of them, at random
+            if self._open:  # else all of them, at random
                 speed = generator("toy-step", s["dynamics"], s["t"]).normal(0.0, 0.15, self._objects)
             c, d, (x, y, z) = np.cos(speed), np.sin(speed), s["place"].T
             s["place"] = np.stack([c * x + d * z, y, c * z - d * x], 1)
