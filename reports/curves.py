@@ -11,7 +11,6 @@ from worldsim.reports import numbers
 from worldsim.reports.charts import Line, curve_chart, readout
 from worldsim.reports.data import CurveKey, CurvePoint, RunData, SummaryRow
 
-
 #: Metrics whose curve is in another unit than their value.
 CURVE_UNITS = {"fidelity.useful_horizon": "skill"}
 

@@ -64,6 +64,11 @@ def percent(share: float | None) -> str:
     return f"{number(100 * share, 0)} %"
 
 
+def bound(value: float | None, infinite: str) -> str:
+    """An end of a metric's range: as short as it can be written, or `infinite` where there is none."""
+    return infinite if value is None else f"{value:.3g}".replace("-", MINUS)
+
+
 def unit(name: str) -> str:
     """The unit as printed after a number; "" for a bare number."""
     return "" if name in SILENT_UNITS else name

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from worldsim.reports.data import read_run
 from worldsim.reports.episodes import Player
@@ -29,8 +29,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    env.filters["breakable"] = breakable
     env.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False, "separators": (",", ":")}
     return env
+
+
+def breakable(name: str) -> Markup:
+    """A dotted name that may be broken after dots and underscores, where a column is narrow."""
+    return Markup(str(escape(name)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
 
 
 def asset(name: str) -> Markup:

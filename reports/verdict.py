@@ -46,18 +46,19 @@ def verdict(rows: Sequence[SummaryRow]) -> str:
         return f"None of the {len(rows)} headline scores could be measured."
 
     total = f"{len(rows)} headline score{'' if len(rows) == 1 else 's'}"
-    for of, words in (("ceiling", "reach the ceiling"), ("floor", "are no better than the floor")):
-        if tally[of] == len(rows) > 1:
-            return f"All {total} {words}."
+    if tally["ceiling"] == len(rows) > 1:
+        return f"All {total} reach the ceiling."
+    if tally["floor"] == len(rows) > 1:
+        return f"All {total} are no better than the floor."
 
-    def said(of: Standing, one: str, many: str, *, always: bool = False) -> list[str]:
+    def said(of: Standing, one: str, many: str) -> list[str]:
         n = tally[of]
-        return [f"{n or 'none'} {one if n <= 1 else many}"] if n or always else []
+        return [f"{n} {one if n == 1 else many}"] if n else []
 
     parts = [
         f"{tally['ceiling'] or 'None'} of {total} {'reaches' if tally['ceiling'] <= 1 else 'reach'} the ceiling",
         *said("between", "lies between floor and ceiling", "lie between floor and ceiling"),
-        *said("floor", "is no better than the floor", "are no better than the floor", always=True),
+        *(said("floor", "is no better than the floor", "are no better than the floor") or ["none is at the floor"]),
         *said("undecided", "is too uncertain to tell", "are too uncertain to tell"),
         *said("no scale", "has no scale", "have no scale"),
         *said("unscored", "could not be measured", "could not be measured"),

@@ -242,8 +242,7 @@ def methods(rows: Sequence[SummaryRow]) -> tuple[Mapping[str, str], ...]:
                 "metric": row.metric,
                 "summary": row.summary,
                 "unit": row.unit or "1",
-                "range": f"{numbers.number(low) if low is not None else '−∞'} … "
-                f"{numbers.number(high) if high is not None else '∞'}",
+                "range": f"{numbers.bound(low, numbers.MINUS + '∞')} … {numbers.bound(high, '∞')}",
                 "direction": "higher is better" if row.higher_is_better else "lower is better",
                 "version": str(row.version),
                 "interval": row.interval,

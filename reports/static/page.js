@@ -24,21 +24,19 @@
       const span = document.createElement("span"), b = document.createElement("b");
       b.textContent = strong; b.className = kind; span.append(text + " ", b); out.append(span);
     };
-    add("step", "", String(h));
-    for (const line of figure.lines) {
-      const i = nearest(line.h, h);
-      if (Math.abs(line.h[i] - h) <= Math.max(1, (h1 - h0) / 100)) add(line.name, line.kind, line.text[i]);
-    }
+    const measured = figure.lines[0].h[nearest(figure.lines[0].h, h)]; // not every step is scored
+    add("step", "", measured === h ? String(h) : `${h}, scored at ${measured}`);
+    for (const line of figure.lines) add(line.name, line.kind, line.text[nearest(line.h, h)]);
   }
 
   function prepareChart(figure) {
     const svg = one("svg", figure);
     figure.lines = JSON.parse(one("script", figure).textContent);
     const [x0, x1, h0, h1] = ["x0", "x1", "h0", "h1"].map((name) => svgNumber(svg, name));
-    const player = figure.closest(".player");
+    const player = figure.closest(".player"), hs = figure.lines[0].h;
     const go = (h) => {
       h = Math.min(h1, Math.max(h0, Math.round(h)));
-      if (player && player.seekHorizon) player.seekHorizon(h); else showAt(figure, h);
+      if (player) player.seekHorizon(h); else showAt(figure, hs[nearest(hs, h)]);
     };
     const at = (event) => {
       const box = svg.getBoundingClientRect();
@@ -52,7 +50,9 @@
       const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
       if (step === undefined) return;
       event.preventDefault(); event.stopPropagation();
-      go(figure.dataset.h === undefined ? h0 : Number(figure.dataset.h) + step);
+      if (figure.dataset.h === undefined || !isFinite(step)) { go(step === Infinity ? h1 : h0); return; }
+      const now = Number(figure.dataset.h), next = hs[nearest(hs, now) + step];
+      go(player || next === undefined ? now + step : next);
     });
   }
 
