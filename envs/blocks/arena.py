@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from worldsim.envs.blocks.kinds import COLOURS, cell_id
 from worldsim.envs.blocks.layout import Layout, ObjectSpec, ground
-from worldsim.envs.blocks.start import start
 from worldsim.envs.blocks.structures import arch, fill, tree, wall
+from worldsim.envs.blocks.viewpoint import viewpoint
 
 _SIZE, _HEIGHT = 32, 16
 _FLOOR = 4  # where feet stand
@@ -34,7 +34,7 @@ def arena(seed: int, rng: np.random.Generator) -> Layout:
     objects = _things(free, rng)
     spots = np.argwhere(free)
     spots = np.stack([spots[:, 0], np.full(len(spots), _FLOOR), spots[:, 1]], axis=1)
-    spawn, yaw = start(cells, spots, objects, rng, far=9.0)
+    spawn, yaw = viewpoint(cells, spots, objects, rng, far=9.0)
     cells.setflags(write=False)
     return Layout(
         preset="arena",

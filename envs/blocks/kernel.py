@@ -140,9 +140,12 @@ def trace(
                     t, y, axis, ty = ty, y + sy, 1, ty + ay
                 else:
                     t, z, axis, tz = tz, z + sz, 2, tz + az
-                if x < 0 or x >= nx or z < 0 or z >= nz or y < 0 or (y >= ny and sy > 0) or t > view:
+                if t > view:
                     break
-                if y >= ny:
+                if x < 0 or x >= nx or z < 0 or z >= nz or y < 0 or y >= ny:
+                    leaving = (x < 0 and sx < 0) or (x >= nx and sx > 0) or (z < 0 and sz < 0) or (z >= nz and sz > 0)
+                    if leaving or (y < 0 and sy < 0) or (y >= ny and sy > 0):
+                        break
                     continue
                 k = cells[x, z, y]
                 if k == 0:
@@ -354,12 +357,22 @@ def shade(
     hits: NDArray[np.int32],
     rgb: NDArray[np.uint8],
 ) -> None:
-    """The colour of what `trace` found; the arguments are the same, and:
+    """The colour of what `trace` found.
 
     Args:
+        cells: As in `trace`, like all that is not named otherwise.
         tops: (X, Z), one above the highest opaque cell.
+        atlas: As above.
+        flags: As above.
+        boxes: As above.
         lamps: (L, 3) lights, metres.
         sky: (12,) of `light.sky_at`.
+        camera: As above.
+        focal: As above.
+        view: As above.
+        depth: What `trace` wrote, as the next two.
+        kind: As above.
+        hits: As above.
         rgb: Out, (H, W, 3).
     """
     height, width = depth.shape

@@ -8,6 +8,7 @@ import numpy as np
 
 from worldsim.envs.blocks.arena import arena
 from worldsim.envs.blocks.layout import Layout, ObjectSpec, layout_hash
+from worldsim.envs.blocks.open import open_land
 from worldsim.envs.blocks.village import village
 from worldsim.errors import UnknownNameError, nearest
 from worldsim.seeding import generator
@@ -15,7 +16,11 @@ from worldsim.seeding import generator
 __all__ = ["PRESETS", "Layout", "ObjectSpec", "generate", "layout_hash"]
 
 #: Name -> (seed, generator) -> layout.
-PRESETS: Mapping[str, Callable[[int, np.random.Generator], Layout]] = {"arena": arena, "village": village}
+PRESETS: Mapping[str, Callable[[int, np.random.Generator], Layout]] = {
+    "arena": arena,
+    "village": village,
+    "open": open_land,
+}
 
 
 def generate(preset: str, seed: int) -> Layout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.envs.blocks.kinds import AIR, REPLACEABLE, cell_id
+from worldsim.envs.blocks.kinds import AIR, LIQUID, REPLACEABLE, cell_id
 
 _Cells = NDArray[np.uint8]
 
@@ -49,6 +49,13 @@ def tree(cells: _Cells, rng: np.random.Generator, x: int, y: int, z: int, wood: 
                     if far < 0.75 or (far < 1.2 and rng.random() < 0.55):
                         _grow(cells, x + i, y + k, z + j, leaves)
     fill(cells, (x, y, z), (1, trunk, 1), log)
+
+
+def mow(cells: _Cells, feet: tuple[float, float, float]) -> None:
+    """Takes away the plants around a start, which would fill the view."""
+    x, y, z = (int(q) for q in feet)
+    around = cells[max(x - 2, 0) : x + 3, max(z - 2, 0) : z + 3, y : y + 2]
+    around[REPLACEABLE[around] & ~LIQUID[around]] = AIR
 
 
 def wall(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from worldsim.envs.blocks.kinds import AIR, COLOURS, CROPS, REPLACEABLE, SOLID, cell_id
 from worldsim.envs.blocks.layout import Cell, Layout, ObjectSpec, ground
-from worldsim.envs.blocks.start import start
-from worldsim.envs.blocks.structures import fill, hut, surface, tree, wall
+from worldsim.envs.blocks.structures import fill, hut, mow, surface, tree, wall
 from worldsim.envs.blocks.terrain import level_spot, rim_distance, smooth_noise
+from worldsim.envs.blocks.viewpoint import viewpoint
 
 _SIZE, _HEIGHT = 56, 24
 _BASE = 6  # where feet stand in the village
@@ -89,7 +89,8 @@ def village(seed: int, rng: np.random.Generator) -> Layout:
     near = rim < 0.5
     spots = np.argwhere(plan.free & near & (heights == _BASE))
     spots = np.stack([spots[:, 0], np.full(len(spots), _BASE), spots[:, 1]], axis=1)
-    spawn, yaw = start(cells, spots, plan.objects, rng, far=16.0, draws=40)
+    spawn, yaw = viewpoint(cells, spots, plan.objects, rng, far=16.0, draws=40)
+    mow(cells, spawn)
     cells.setflags(write=False)
     return Layout(
         preset="village",
