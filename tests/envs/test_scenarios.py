@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -188,3 +189,38 @@ def test_recipes_become_interventions() -> None:
 def test_broken_recipes(recipe: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         recipes.resolve_alternative(recipe, FOCUS, TRUTH)
+
+
+# ------------------------------------------------------------------------------------------------------- the page
+
+
+def blocks_of(language: str) -> list[str]:
+    page = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
+
+
+def test_the_set_on_the_page_loads(tmp_path: Path) -> None:
+    (text,) = blocks_of("yaml")
+    assert load_set(write(tmp_path, text)).scenarios[0].branches[0].window == 5
+
+
+def test_the_probe_on_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.envs.court import Court
+    from tests.envs.test_controllers import marks_of, play
+
+    from worldsim.envs.controllers import PROBES, Script
+
+    (code,) = blocks_of("python")
+    monkeypatch.setitem(PROBES, "peek", lambda scene: iter(()))  # so that it is taken out again
+    exec(compile(code, "docs/scenarios.md", "exec"), {})
+    script = Script("peek", context=4, horizon=12)
+    play(script, Court(0), 15)
+    assert script.finished
+    assert set(marks_of(script)) == {"departure", "hidden", "return"}
+
+
+def test_the_page_knows_every_probe() -> None:
+    from worldsim.envs.controllers import PROBES
+
+    page = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in PROBES)
