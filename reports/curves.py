@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from worldsim.reports import numbers
 from worldsim.reports.charts import Line, curve_chart, readout
-from worldsim.reports.data import CurveKey, CurvePoint, RunData, SummaryRow
+from worldsim.reports.data import CurvePoint, RunData, SummaryRow
 
 #: Metrics whose curve is in another unit than their value.
 CURVE_UNITS = {"fidelity.useful_horizon": "skill"}
@@ -68,9 +68,7 @@ def figure(found: dict[str, tuple[CurvePoint, ...]], row: SummaryRow, title: str
 def _find(data: RunData, row: SummaryRow, scenario: str, episode: str) -> dict[str, tuple[CurvePoint, ...]]:
     """Curves by source: the model's in the row's arm, the anchors in whatever arm they were written."""
     found: dict[str, tuple[CurvePoint, ...]] = {}
-    for key, points in data.curves.items():
-        if (key.metric, key.scenario, key.episode) != (row.metric, scenario, episode):
-            continue
+    for key, points in data.curves_at.get((row.metric, scenario, episode), {}).items():
         if key.arm == row.arm or (key.source != "model" and key.source not in found):
             found[key.source] = points
     return found
@@ -87,32 +85,18 @@ def overall_figures(data: RunData, rows: Sequence[SummaryRow]) -> tuple[CurveFig
     return tuple(out)
 
 
-def episode_figures(data: RunData, rows: Sequence[SummaryRow], episode: str) -> tuple[CurveFigure, ...]:
-    """One episode's own curves, with the floor and ceiling of the same episode where they were kept, else of all."""
-    mine: dict[str, dict[str, tuple[CurvePoint, ...]]] = {}
-    for key, points in _by_episode(data).get(episode, ()):
-        mine.setdefault(key.metric, {}).setdefault(key.source, points)
+def episode_figures(data: RunData, rows: Sequence[SummaryRow], scenario: str, episode: str) -> tuple[CurveFigure, ...]:
+    """One episode's own curves; its floor and ceiling are the episode's where they were kept, else those over all."""
     out = []
     for row in rows:
-        found = dict(mine.get(row.metric, {}))
+        found = _find(data, row, scenario, episode)
         if "model" not in found:
             continue
         span = {p.h for p in found["model"]}
+        anchors = (f"null:{row.floor_name}", "ceiling_codec" if row.ceiling_name == "codec" else "ceiling")
         for source, points in _find(data, row, "*", "*").items():
-            anchor = source in (
-                f"null:{row.floor_name}",
-                "ceiling_codec" if row.ceiling_name == "codec" else "ceiling",
-            )
-            if anchor and source not in found:
+            if source in anchors and source not in found:
                 found[source] = tuple(CurvePoint(h=p.h, value=p.value) for p in points if p.h in span)
         made = figure(found, row, f"{row.metric} over the horizon in episode {episode}")
         out += [made] if made else []
     return tuple(out)
-
-
-def _by_episode(data: RunData) -> dict[str, list[tuple[CurveKey, tuple[CurvePoint, ...]]]]:
-    out: dict[str, list[tuple[CurveKey, tuple[CurvePoint, ...]]]] = {}
-    for key, points in data.curves.items():
-        if key.episode != "*":
-            out.setdefault(key.episode, []).append((key, points))
-    return out

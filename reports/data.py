@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,6 +141,22 @@ class RunData:
     curves: Mapping[CurveKey, tuple[CurvePoint, ...]] = field(default_factory=dict)
     scored: tuple[ScoredRow, ...] = ()
     config: str = ""
+
+    @cached_property
+    def curves_at(self) -> Mapping[tuple[str, str, str], Mapping[CurveKey, tuple[CurvePoint, ...]]]:
+        """The curves of each (metric, scenario, episode), by whose they are."""
+        out: dict[tuple[str, str, str], dict[CurveKey, tuple[CurvePoint, ...]]] = {}
+        for key, points in self.curves.items():
+            out.setdefault((key.metric, key.scenario, key.episode), {})[key] = points
+        return out
+
+    @cached_property
+    def scores_of(self) -> Mapping[str, tuple[ScoreRow, ...]]:
+        """The scores of each episode."""
+        out: dict[str, list[ScoreRow]] = {}
+        for row in self.scores:
+            out.setdefault(row.episode, []).append(row)
+        return {episode: tuple(rows) for episode, rows in out.items()}
 
 
 def make(cls: type[T], raw: Mapping[str, Any]) -> T:

@@ -99,7 +99,7 @@ def choices(data: RunData, rows: Sequence[SummaryRow]) -> tuple[Choice, ...]:
 
 def episode_scores(data: RunData, rows: Sequence[SummaryRow], episode: str) -> tuple[EpisodeScore, ...]:
     """What one episode scored at each metric, with its own floor and ceiling where they were kept."""
-    mine = [score for score in data.scores if score.episode == episode]
+    mine = data.scores_of.get(episode, ())
     out = []
     for row in rows:
         found: dict[str, list[Any]] = {}
@@ -159,7 +159,7 @@ def player(data: RunData, row: EpisodeRow, key: int, metrics: Sequence[SummaryRo
         context_percent=100 * min(max(row.context - 1, 0), last) / last,
         ended=f"{row.end_reason or 'ended'} at step {row.ended}" if row.ended is not None else "",
         scores=episode_scores(data, metrics, row.episode),
-        curves=episode_figures(data, metrics, row.episode),
+        curves=episode_figures(data, metrics, row.scenario, row.episode),
     )
 
 

@@ -298,6 +298,11 @@ def write_fake_run(
                     "unit": spec["unit"],
                 }
             )
+            if value is not None:
+                names = (f"null:{null}" for null in NULLS)
+                anchors = {**dict.fromkeys(names, spec["floor"]), "ceiling": spec["ceiling"]}
+                anchors |= {"ceiling_codec": spec["ceiling"]} if spec.get("pixel") else {}
+                scores += [scores[-1] | {"source": source, "value": anchor} for source, anchor in anchors.items()]
             if spec.get("curve"):
                 curves += curve_rows(spec, scenarios[i % len(scenarios)], episode, (i * 5) % episodes / episodes)
         if videos:
