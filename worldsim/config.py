@@ -13,7 +13,7 @@ from typing import Any, Literal
 from worldsim.errors import ConfigError, nearest
 
 #: Settings that say where and how a run is carried out; they do not change what is recorded.
-NOT_PART_OF_THE_RUN = frozenset({"out", "resume", "skip_failed", "shard", "quiet", "env_threads"})
+NOT_PART_OF_THE_RUN = frozenset({"out", "resume", "skip_failed", "shard", "quiet", "env_threads", "isolate_envs"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ class EvalConfig:
         split: Which worlds: "test" for results, "validation" while developing, never "train".
         batch: Worlds stepped together.
         env_threads: Threads that step the truths.
+        isolate_envs: Each truth in a process of its own: one that crashes or hangs costs its episode, not the run.
         step_timeout: Seconds after which a model or environment that does not answer counts as hung.
         resamples: Bootstrap resamples.
         min_worlds: Fewer worlds than this give no point estimate.
@@ -61,6 +62,7 @@ class EvalConfig:
     split: Literal["test", "validation"] = "test"
     batch: int = 8
     env_threads: int = 1
+    isolate_envs: bool = False
     step_timeout: float = 300.0
     resamples: int = 2000
     min_worlds: int = 10

@@ -20,7 +20,7 @@ from worldsim.branches import render_run
 from worldsim.config import EvalConfig, digest, to_plain
 from worldsim.errors import ConfigError, StoreError, WorldFailure, WorldsimError
 from worldsim.fingerprint import fingerprint, utc_now
-from worldsim.lane import PlannedEpisode, TruthLane
+from worldsim.lane import PlannedEpisode, TruthLane, guard
 from worldsim.plan import (
     Verdict,
     action_map,
@@ -131,12 +131,12 @@ def _time_truth(env: TruthEnv) -> float:
     """Seconds of one step, best of three: compilation and first touches must not count."""
     from worldsim.envs.actions import noop
 
-    env.reset(seed=0)
+    guard("truth", env.reset, seed=0)
     best = float("inf")
     for _ in range(3):
         started = time.perf_counter()
-        env.step(noop(env.action_space))
-        env.truth()
+        guard("truth", env.step, noop(env.action_space))
+        guard("truth", env.truth)
         best = min(best, time.perf_counter() - started)
     return best
 
@@ -334,7 +334,7 @@ class _EnvPool:
         if self._key != (scenario.name, size):
             self.close()
             self._key = (scenario.name, size)
-        build = env_factory(self._config, scenario, size)
+        build = env_factory(self._config, scenario, size, isolate=self._config.isolate_envs)
         while len(self._envs) <= position:
             env = build()
             open_future = env.abilities.open_future and env.abilities.snapshot

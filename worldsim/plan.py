@@ -13,6 +13,7 @@ from worldsim.lane import PlannedEpisode
 from worldsim.protocols import TruthEnv, WorldModel
 from worldsim.truth import Abilities
 from worldsim.types import MetricSpec, ModelSpec, Scenario
+from worldsim.worker_env import in_worker
 
 _STATE_FIELDS = frozenset({"world_from_camera", "intrinsics", "depth", "segmentation", "objects", "cells", "events"})
 
@@ -62,12 +63,16 @@ def make_model(config: EvalConfig) -> WorldModel:
     return model  # type: ignore[no-any-return]
 
 
-def env_factory(config: EvalConfig, scenario: Scenario, size: tuple[int, int]) -> Callable[[], TruthEnv]:
-    """Builds truths of a scenario at a size."""
+def env_factory(
+    config: EvalConfig, scenario: Scenario, size: tuple[int, int], *, isolate: bool = False
+) -> Callable[[], TruthEnv]:
+    """Builds truths of a scenario at a size; with `isolate` each in a process of its own."""
     maker = registry.ENVS.get(scenario.env)
     kwargs = {**scenario.env_kwargs, **config.env_args, "size": size}
 
     def build() -> TruthEnv:
+        if isolate:
+            return in_worker(scenario.env, kwargs, config.step_timeout)
         env: TruthEnv = _construct(maker, kwargs, f"environment {scenario.env}")
         return env
 

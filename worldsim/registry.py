@@ -7,6 +7,7 @@ A plug-in that fails to import becomes an explained failure when it is asked for
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -104,7 +105,7 @@ class Registry(Generic[T]):
         path = Path(path_text).expanduser().resolve()
         if not path.is_file():
             raise UnknownNameError(f"no file {path} for the {self.kind} {name!r}; expected path/to/file.py:Name")
-        module_name = f"_worldsim_file_{path.stem}_{abs(hash(str(path)))}"
+        module_name = f"_worldsim_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
         module = sys.modules.get(module_name)
         if module is None:
             spec = importlib.util.spec_from_file_location(module_name, path)

@@ -314,7 +314,9 @@ class _Pass:
                 self.pool.shutdown(wait=False)
 
     def _open_loop(self, progress: Callable[[int], None]) -> None:
-        ahead = Ahead(self.truth_steps(), "truth", self.settings.step_timeout, depth=2 * self.n)
+        # A step of all lanes may take each lane's own time-out; truths in processes notice it first.
+        patience = self.settings.step_timeout * len(self.lanes) + 5.0
+        ahead = Ahead(self.truth_steps(), "truth", patience, depth=2 * self.n)
         try:
             steps = iter(ahead)
             last = self._context(steps)

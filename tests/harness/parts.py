@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -129,3 +130,25 @@ class Blurred:
 
     def step(self, actions: Any) -> Prediction:
         return Prediction(frames=self.last.copy())
+
+
+def broken_hall(how: str = "hang", **kwargs: Any) -> Any:
+    """A hall whose third step hangs, dies or raises in the worlds with an even seed."""
+    from tests.toys import ToyEnv
+
+    class Broken(ToyEnv):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.bad, self.count = (seed or 1) % 2 == 0, 0
+            return super().reset(seed=seed, options=options)
+
+        def step(self, action: Any) -> Any:
+            self.count += 1
+            if self.bad and self.count == 3:
+                if how == "hang":
+                    time.sleep(3600)
+                if how == "die":
+                    os._exit(11)
+                raise RuntimeError("the level is corrupt")
+            return super().step(action)
+
+    return Broken(**kwargs)

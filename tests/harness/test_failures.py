@@ -192,3 +192,32 @@ def test_settings_survive_the_disk() -> None:
     assert to_plain(from_plain(to_plain(config))) == to_plain(config)
     with pytest.raises(ConfigError, match=r"Did you mean 'episodes'"):
         from_plain({"episode": 3})
+
+
+@pytest.mark.parametrize(
+    ("how", "isolate", "says"),
+    [
+        ("raise", False, "the level is corrupt"),
+        ("raise", True, "the level is corrupt"),
+        ("hang", True, "did not return from step within 1 s"),
+        ("die", True, "died in step (exit code 11)"),
+    ],
+)
+def test_a_broken_truth_costs_its_episode_only(ready: Ready, how: str, isolate: bool, says: str) -> None:
+    scenario = {"env": f"{PARTS}:broken_hall", "env_kwargs": {"size": [24, 32], "how": how}}
+    prepared = ready("worldsim/Frozen", scenario=scenario, isolate_envs=isolate, step_timeout=1.0, episodes=5, batch=3)
+    even = {p.episode for p in prepared.plan if p.world_seed % 2 == 0}
+    assert 0 < len(even) < 5, "the seeds of this test hold both kinds"
+    store = evaluate(prepared.config, prepared=prepared)
+    rows = store.committed()
+    assert {e for e, row in rows.items() if row["status"] == "failed"} == even
+    assert all(says in rows[e]["reason"] for e in even)
+
+
+def test_isolated_truths_give_the_same_bytes(ready: Ready, tmp_path: Path) -> None:
+    stores = []
+    for isolate in (False, True):
+        prepared = ready("Seeded", isolate_envs=isolate, env_threads=2, out=tmp_path / str(isolate))
+        stores.append(evaluate(prepared.config, prepared=prepared))
+    for name in TABLES:
+        assert (stores[0].path / name).read_bytes() == (stores[1].path / name).read_bytes(), name

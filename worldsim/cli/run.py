@@ -57,6 +57,8 @@ class EvalArgs:
     """Worlds stepped together."""
     env_threads: int = 1
     """Threads that step the truths."""
+    isolate_envs: bool = False
+    """Each truth in a process of its own: one that crashes or hangs costs its episode, not the run."""
     step_timeout: float = 300.0
     """Seconds after which a model or environment that does not answer counts as hung."""
     resamples: int = 2000
