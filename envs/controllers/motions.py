@@ -13,6 +13,7 @@ from worldsim.envs.controllers.pose import Pose, ground_distance, heading, pitch
 from worldsim.envs.controllers.scene import Motion, Press, Scene
 
 MAX_TURN = 15.0  # degrees a step: one discrete turn; faster turns leave a model no overlap between frames
+WALK_STEP = 0.22  # metres a step at a walk, 4.317 m/s at 20 steps/s; nearer than that it sneaks
 AT_EASE = 1e-3  # degrees: float32 camera actions cannot do better
 
 
@@ -115,7 +116,7 @@ def walk_to(scene: Scene, goal: NDArray[np.float64], *, tolerance: float = 0.08,
         keys = _keys_towards(pose, goal)
         if face and gap > 0.6:
             keys = {"forward": 1, "camera": (0.0, _clip(turn))}
-        if gap < 0.6:
+        if gap < WALK_STEP:
             keys["sneak"] = 1
         yield Press(keys=keys)
         stuck = stuck + 1 if ground_distance(pose.eye, scene.pose.eye) < 0.005 else 0

@@ -35,7 +35,7 @@ def look_away_return(
     angle: float = 100.0,
     hold: int = 4,
     kinds: Sequence[str] = (),
-    far: float = 7.5,
+    far: float = 9.0,
     leave: float = 0.0,
     window: int = 5,
 ) -> Motion:

@@ -25,7 +25,7 @@ def finish_context(scene: Scene, glance: float = 4.0) -> Motion:
     yield from wait(max(0, scene.context - 1 - scene.t))
 
 
-def find_object(scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far: float = 7.5) -> Motion:
+def find_object(scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far: float = 9.0) -> Motion:
     """Turns until an instance is well in view and stays for the rest of the context; its id goes into the focus.
 
     Args:
@@ -41,20 +41,20 @@ def find_object(scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far:
     if not candidates:
         scene.abort(f"no {' or '.join(kinds) or 'instance'} between {near:g} and {far:g} m")
     edge = half_view(scene.truth) - 12.0
-    while scene.t < scene.context - FRAMES_KNOWN:
-        found = [o for o in _candidates(scene, kinds, near, far) if _well_in_view(scene, o, edge)]
-        if found:
+    while True:
+        candidates = _candidates(scene, kinds, near, far)
+        target = next((o for o in candidates if _well_in_view(scene, o, edge)), None)
+        if target is not None:
             break
-        # The nearest direction first; what should be in view and is not stands behind something.
-        hidden = [o for o in _candidates(scene, kinds, near, far) if abs(bearing(scene.truth, o.position)) > edge]
-        if not hidden:
+        if scene.t > scene.context - FRAMES_KNOWN:
+            scene.abort("no instance came into view during the context")
+        # The nearest direction first. What should be in view and is not stands behind something; what is small is far.
+        aside = [o for o in candidates if o.visible_px or abs(bearing(scene.truth, o.position)) > edge]
+        if not aside:
             scene.abort("every instance stands behind something")
-        turn = bearing(scene.truth, hidden[0].position)
-        yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN)))})
-    found = [o for o in _candidates(scene, kinds, near, far) if _well_in_view(scene, o, edge)]
-    if not found:
-        scene.abort("no instance came into view during the context")
-    target = found[0]
+        turn = bearing(scene.truth, aside[0].position)
+        nearer = {"forward": 1} if abs(turn) <= edge else {}
+        yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN))), **nearer})
     scene.focus |= {"object_id": target.id, "kind": target.kind}
     side = 1.0 if bearing(scene.truth, target.position) >= 0 else -1.0
     yield from finish_context(scene, glance=-4.0 * side)
@@ -115,9 +115,19 @@ def _candidates(scene: Scene, kinds: Sequence[str], near: float, far: float) -> 
         for o in scene.truth.objects
         if o.exists
         and near <= ground_distance(eye, o.position) <= far
+        and _largest_px(scene, o) >= scene.min_px
         and (not kinds or any(kind in o.kind for kind in kinds))
     ]
     return sorted(fitting, key=lambda o: (abs(bearing(scene.truth, o.position)), o.id))
+
+
+def _largest_px(scene: Scene, item: ObjectState) -> float:
+    """Pixels that an instance can have at most after the few steps of a survey."""
+    k = scene.truth.intrinsics
+    if k is None:
+        return np.inf
+    distance = max(1.0, ground_distance(scene.pose.eye, item.position) - 0.2 * max(0, scene.context - 4 - scene.t))
+    return float(1.4 * k[0, 0] * k[1, 1] * max(item.size[0], item.size[2]) * item.size[1] / distance**2)
 
 
 def _well_in_view(scene: Scene, item: ObjectState, edge: float) -> bool:

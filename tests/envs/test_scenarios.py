@@ -207,7 +207,6 @@ def test_the_set_on_the_page_loads(tmp_path: Path) -> None:
 def test_the_probe_on_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.envs.court import Court
     from tests.envs.test_controllers import marks_of, play
-
     from worldsim.envs.controllers import PROBES, Script
 
     (code,) = blocks_of("python")
