@@ -124,7 +124,7 @@ def step(world: World, keys: Keys, i: int) -> bool:
     interact.act(world, {"hotbar": keys.hotbar[i], "attack": keys.attack[i], "use": keys.use[i], "drop": keys.drop[i]})
     carried = int(flags[CARRIED])
     if carried:
-        world.place[carried - 1] = world.body[:3] + (0.0, 1.0, 0.0)  # at the chest: where it is, though not drawn
+        world.place[carried - 1] = world.body[:3]  # where it is, though not drawn
     moved = 0
     if len(world.table):
         moved = move_objects(world.cells, SOLID, world.place, world.rel, world.table, world.motion, world.body, flags)

@@ -113,7 +113,7 @@ class BlocksEnv(gym.Env[Frames, Any]):
         return self._frame(), 0.0, False, False, self._info()
 
     def advance(self, actions: Any) -> tuple[Frames, TruthState]:
-        """Plays T actions (a tree with leaves (T, ...)) and draws the last frame only: bit-equal to T calls of `step`."""
+        """Plays T actions (a tree with leaves (T, ...)) and draws the last frame only: bit-equal to T `step`s."""
         world = self.world
         self._play(world, dynamics.read_keys(actions if self._map is None else self._map(actions)))
         return self._frame(), self.truth()

@@ -1,13 +1,17 @@
 """What the body does to the world: break, place, open, toggle, pick up, put down.
 
-`attack` and `use` act in the step in which they are pressed, then again every `AGAIN` steps while they are held (Minecraft's
-creative mode: 5 and 4). Blocks break at once, whatever they are made of.
+`attack` and `use` act in the step in which they are pressed, then again every `AGAIN` steps while they are held
+(Minecraft's creative mode: 5 and 4). Blocks break at once, whatever they are made of.
+
+`use` with empty arms on a door, a lever or a chest opens or toggles it; on a crate or a gem, or on a chest while sneaking,
+it picks it up. With something in the arms `use` puts it into the cell in view, and `drop` on the floor ahead. Else `use`
+places a block of the hotbar.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +24,7 @@ from worldsim.envs.blocks.physics import (
     ATTACK_WAIT,
     CARRIED,
     EXISTS,
+    FACING,
     HEALTH,
     HELD,
     KIND,
@@ -152,9 +157,12 @@ def _would_hit(world: World, row: int) -> bool:
     closed = objects.box_of(world, row)
     t[STATE] = 1
     objects.refresh(world, row)
-    return overlaps(body_box(world.body), closed) or any(
-        overlaps(objects.box_of(world, i), closed) for i in solids(world, alive=True)
-    )
+    return _taken(world, closed, solids(world, alive=True))
+
+
+def _taken(world: World, box: Any, rows: Iterable[int]) -> bool:
+    """Whether the body or one of the instances is in a box (6,)."""
+    return overlaps(body_box(world.body), box) or any(overlaps(objects.box_of(world, int(i)), box) for i in rows)
 
 
 def solids(world: World, *, alive: bool = False) -> list[int]:
@@ -169,9 +177,7 @@ def is_free(world: World, x: int, y: int, z: int) -> bool:
         return False
     cell = np.array([x, y, z, x + 1, y + 1, z + 1], np.float64)
     existing = np.flatnonzero((world.table[:, EXISTS] == 1) & (world.table[:, HELD] == 0))
-    return not overlaps(body_box(world.body), cell) and not any(
-        overlaps(objects.box_of(world, i), cell) for i in existing
-    )
+    return not _taken(world, cell, existing)
 
 
 def _place(world: World, target: tuple[int, int, int]) -> None:
@@ -189,14 +195,14 @@ def _put(world: World, target: tuple[int, int, int]) -> None:
 
 
 def _drop(world: World) -> None:
-    """Puts the carried thing down in front: where the eye looks if that is near, else at arm's length, else at the feet."""
+    """Puts the carried thing down ahead, at arm's length or nearer; keeps it where nothing is free."""
     x, y, z = world.body[:3]
     yaw = math.radians(world.body[6])
     for arm in (1.2, 1.0, 0.8):
-        at = np.array([x - math.sin(yaw) * arm, math.floor(y + 0.5), z + math.cos(yaw) * arm])
-        for up in (0.0, 1.0):
-            if _fits(world, at + (0.0, up, 0.0)):
-                _set_down(world, at + (0.0, up, 0.0))
+        for up in (0, 1):
+            at = np.array([x - math.sin(yaw) * arm, math.floor(y + 0.5) + up, z + math.cos(yaw) * arm])
+            if _fits(world, at):
+                _set_down(world, at)
                 return
 
 
@@ -209,9 +215,7 @@ def _fits(world: World, base: Any) -> bool:
             for k in range(low[2], high[2] + 1):
                 if not world.inside(i, j, k) or SOLID[world.cells[i, k, j]]:
                     return False
-    return not overlaps(body_box(world.body), box) and not any(
-        overlaps(objects.box_of(world, i), box) for i in solids(world)
-    )
+    return not _taken(world, box, solids(world))
 
 
 def _set_down(world: World, base: Any) -> None:
@@ -219,7 +223,7 @@ def _set_down(world: World, base: Any) -> None:
     world.place[row] = base
     world.motion[row] = 0.0
     world.table[row, HELD] = 0
-    world.table[row, objects.FACING] = objects.quarter(float(world.body[6]) + 180.0)  # its front to the body
+    world.table[row, FACING] = objects.quarter(float(world.body[6]) + 180.0)  # its front to the body
     world.flags[CARRIED] = 0
     objects.refresh(world, row)
     _note(world, "drop", row, base, kind=kind_name(world, row))

@@ -9,6 +9,8 @@ kind; `place` (N, 3) and `rel` (N, 6) float64, base centres of the objects and t
 `table` (N, COLUMNS) int64; `body` (8,) float64 x y z (feet) vx vy vz yaw pitch; `flags` (FLAGS,) int64.
 """
 
+# ruff: noqa: RUF046 - in compiled code floor and round give floats
+
 from __future__ import annotations
 
 import math
@@ -89,7 +91,7 @@ def _cell_at(cells: Any, x: float, y: float, z: float) -> int:
 def move_body(
     cells: Any, solid: Any, liquid: Any, place: Any, rel: Any, table: Any, body: Any, flags: Any, keys: Any
 ) -> None:
-    """One step of the body. `keys` (7,) float64: ahead, right (-1..1), jump, sneak, sprint, pitch and yaw in degrees."""
+    """One step of the body. `keys` (7,) float64: ahead, right (-1..1), jump, sneak, sprint, pitch and yaw in deg."""
     body[7] = min(max(body[7] + keys[5], -90.0), 90.0)
     body[6] = (body[6] + keys[6] + 180.0) % 360.0 - 180.0
     sneak = keys[3] > 0
@@ -158,14 +160,10 @@ def _random(seed: int, tick: int, who: int, salt: int) -> float:
 
 @njit(cache=True, nogil=True)
 def move_objects(cells: Any, solid: Any, place: Any, rel: Any, table: Any, motion: Any, body: Any, flags: Any) -> int:
-    """One step of everything that moves by itself: creatures walk, what hangs in the air comes down.
+    """One step of all that moves by itself: creatures walk, what hangs in the air comes down.
 
-    Args:
-        cells, solid, place, rel, table, body, flags: See above.
-        motion: (N, 3) float64: vertical velocity, heading in radians, speed, metres a step.
-
-    Returns:
-        How many objects moved, 0 if the boxes stay as they are.
+    `motion` is (N, 3) float64: vertical velocity, metres a step; heading, radians; speed, metres a step. Returns how
+    many moves were made: 0 if everything stays where it is.
     """
     moved = 0
     stopped = flags[STOPPED] & CREATURES
@@ -247,9 +245,9 @@ def _keep_off(box: Any, body: Any, axis: int, d: float) -> float:
     if box[1] >= body[1] + HEIGHT or box[4] <= body[1]:
         return d
     if d > 0.0 and body[axis] - HALF_WIDTH >= box[axis + 3] - TOUCH:
-        return max(min(d, body[axis] - HALF_WIDTH - box[axis + 3]), 0.0)
+        d = max(min(d, body[axis] - HALF_WIDTH - box[axis + 3]), 0.0)
     if d < 0.0 and body[axis] + HALF_WIDTH <= box[axis] + TOUCH:
-        return min(max(d, body[axis] + HALF_WIDTH - box[axis]), 0.0)
+        d = min(max(d, body[axis] + HALF_WIDTH - box[axis]), 0.0)
     return d
 
 
@@ -259,13 +257,8 @@ def raycast(
 ) -> int:
     """What a ray meets first: 0 nothing, 1 a cell, 2 an object.
 
-    Args:
-        cells, place, rel, table: See above.
-        target: (128,) bool by kind: cells that a ray stops at.
-        eye: (3,) float64 metres.
-        way: (3,) float64 unit vector.
-        reach: Metres.
-        hit: (7,) int64, filled with the cell x y z, the outward normal nx ny nz of its face, and the object's row.
+    `target` (128,) bool by kind are cells that it stops at; `eye` (3,) metres, `way` (3,) unit vector, `reach` metres;
+    `hit` (7,) int64 receives the cell x y z, the outward normal nx ny nz of its face, and the row of the object.
     """
     nx, nz, ny = cells.shape
     found, best = 0, reach

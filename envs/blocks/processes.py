@@ -1,11 +1,12 @@
 """What goes on by itself, seen or not: crops grow, sand falls, water spreads.
 
-Every cell that will change has an entry in a queue with the step at which it is due, so that a step costs only what happens
-in it, in the whole world. Changing a cell wakes its neighbours, as in Minecraft. All compiled code of this file calls
-only itself, because numba's cache on disk does not notice when a function of another file has changed.
+Every cell that will change has an entry in a queue with the step at which it is due, so that a step costs only what
+happens in it, in the whole world. Changing a cell wakes its neighbours, as in Minecraft. All compiled code of this file
+calls only itself, because numba's cache on disk does not notice when a function of another file has changed.
 
-Simplifications against Minecraft: water has no levels and never dries up, a spring reaches `REACH` cells; sand moves a cell
-every two steps; crops need no light and take about six seconds a stage, so that probes of a few seconds see them grow.
+Simplifications against Minecraft: water has no levels and never dries up, a spring reaches four cells on level ground;
+sand moves a cell every two steps (10 m/s), water one every five; crops need no light and take 120 steps a stage on
+average, so that probes of a few seconds see them grow.
 """
 
 from __future__ import annotations
@@ -19,10 +20,6 @@ from numba import njit
 from worldsim.envs.blocks.kinds import CROPS, FALLS, KINDS, LIQUID, OPAQUE, REPLACEABLE, SOLID
 from worldsim.envs.blocks.physics import SEED, STOPPED, TICK
 
-SAND_STEPS: Final = 2  # steps a cell: 10 m/s
-WATER_STEPS: Final = 5  # steps a cell, Minecraft's
-REACH: Final = 4  # cells from a spring, on level ground
-GROWTH: Final = 120.0  # mean steps a stage of a crop
 QUEUE_ROOM: Final = 4096
 LOG_ROOM: Final = 512
 
@@ -109,7 +106,9 @@ def set_cell(
         counts: (2,) int64: rows in use of the queue and of the log.
         log: (LOG_ROOM, 5) int32 rows x y z before after, of which counts[1] are in use.
         flags: See `physics`.
-        x, y, z: The cell.
+        x: The cell, with y and z.
+        y: See x.
+        z: See x.
         kind: What it is from now on.
         reach: Cells that water flows on from here.
     """

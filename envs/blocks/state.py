@@ -81,7 +81,7 @@ class World:
 
     def inside(self, x: int, y: int, z: int) -> bool:
         """Whether a cell belongs to the grid."""
-        return 0 <= x < self.cells.shape[0] and 0 <= z < self.cells.shape[1] and 0 <= y < self.cells.shape[2]
+        return bool(0 <= x < self.cells.shape[0] and 0 <= z < self.cells.shape[1] and 0 <= y < self.cells.shape[2])
 
     def cell_changes(self) -> tuple[CellChange, ...]:
         """The cells that the last step changed."""
@@ -125,6 +125,7 @@ class World:
                 f"expected a snapshot of this version of Blocks, got a tree with keys {sorted(tree)}"
                 f"{' that lacks ' + ', '.join(lacking) if lacking else ''}. Take snapshots with env.snapshot()."
             )
+        arrays: dict[str, Any] = {name: np.array(tree[name], order="C") for name in _PLAIN}
         world = cls(
             preset=str(tree["preset"]),
             world_seed=int(tree["world_seed"]),
@@ -133,7 +134,7 @@ class World:
             horizon=(float(tree["horizon"][0]), int(tree["horizon"][1])),
             open=bool(tree["open"]),
             task=dict(tree.get("task", {})),
-            **{name: np.array(tree[name], order="C") for name in _PLAIN},
+            **arrays,
         )
         for name, column in (("queue", 0), ("log", 1)):
             rows = tree[name]
