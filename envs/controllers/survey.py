@@ -115,23 +115,31 @@ def _candidates(scene: Scene, kinds: Sequence[str], near: float, far: float) -> 
         for o in scene.truth.objects
         if o.exists
         and near <= ground_distance(eye, o.position) <= far
-        and _largest_px(scene, o) >= scene.min_px
+        and _apparent_px(scene, o, 0.2 * max(0, scene.context - 4 - scene.t)) >= scene.min_px
         and (not kinds or any(kind in o.kind for kind in kinds))
     ]
-    return sorted(fitting, key=lambda o: (abs(bearing(scene.truth, o.position)), o.id))
+    # Large enough and within the turns that are left before all others, then the nearest direction.
+    turns = MAX_TURN * max(0, scene.context - FRAMES_KNOWN - scene.t) + half_view(scene.truth) - 12.0
+
+    def order(item: ObjectState) -> tuple[bool, float, int]:
+        aside = abs(bearing(scene.truth, item.position))
+        return (aside > turns or _apparent_px(scene, item) < 2 * scene.min_px, aside, item.id)
+
+    return sorted(fitting, key=order)
 
 
-def _largest_px(scene: Scene, item: ObjectState) -> float:
-    """Pixels that an instance can have at most after the few steps of a survey."""
+def _apparent_px(scene: Scene, item: ObjectState, approach: float = 0.0) -> float:
+    """About how many pixels an instance has, seen from a corner and in the open, `approach` metres nearer than now."""
     k = scene.truth.intrinsics
     if k is None:
         return np.inf
-    distance = max(1.0, ground_distance(scene.pose.eye, item.position) - 0.2 * max(0, scene.context - 4 - scene.t))
+    distance = max(1.0, ground_distance(scene.pose.eye, item.position) - approach)
     return float(1.4 * k[0, 0] * k[1, 1] * max(item.size[0], item.size[2]) * item.size[1] / distance**2)
 
 
 def _well_in_view(scene: Scene, item: ObjectState, edge: float) -> bool:
-    return item.visible_px >= scene.min_px and abs(bearing(scene.truth, item.position)) <= edge
+    # A margin of a quarter: at the departure it stands at the side of the frame and may lose a few pixels.
+    return item.visible_px >= 1.25 * scene.min_px and abs(bearing(scene.truth, item.position)) <= edge
 
 
 def _other_place(scene: Scene, target: ObjectState) -> list[float] | None:
