@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,10 @@ def test_other_episode_is_another_world_of_the_same_split() -> None:
     expected = np.stack([env.step(trees.index(actions, (0, t)))[0] for t in range(T)])
     np.testing.assert_array_equal(roll(model, actions)[0], expected)
     assert not model.spec.privileged
+    bound = binding(starts, ToyEnv)
+    model.bind(replace(bound, history=trees.index(bound.history, np.s_[:, :0])))  # the context alone tells enough
+    model.reset(join(starts), seeds=[5, 5])
+    np.testing.assert_array_equal(roll(model, actions)[0], expected)
 
 
 def test_codec_passes_every_frame_through_its_round_trip() -> None:

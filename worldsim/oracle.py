@@ -34,13 +34,15 @@ class Row:
     Attributes:
         seed: World seed.
         state: Snapshot at the last context frame, or None.
-        history: Tree with leaves (t, ...), the actions since the reset.
+        history: Tree with leaves (t, ...), the actions since the reset; empty where `state` makes them needless.
+        past: Tree with leaves (C - 1, ...), the actions between the context's frames.
         dynamics: Dynamics seed of the reset, or None for the default.
     """
 
     seed: int
     state: State | None
     history: ArrayTree
+    past: ArrayTree
     dynamics: int | None
 
 
@@ -101,7 +103,7 @@ class Oracle:
             check_indices(rows, len(self._worlds))
         for row, i in enumerate(range(context.batch) if rows is None else rows):
             env = self._worlds[i].env
-            frame, ended = self._start(env, _row(truth, row), int(seeds[row]))
+            frame, ended = self._start(env, _row(truth, context, row), int(seeds[row]))
             if frame.shape != context.frames.shape[2:]:
                 raise ShapeError(
                     f"the truth's frames are {frame.shape} but the context's {context.frames.shape[2:]}: "
@@ -175,7 +177,7 @@ class Oracle:
 
     def _fit(self, make: Callable[[], TruthEnv], batch: int) -> None:
         """Keeps the copies of the truth that still fit, makes those that are missing."""
-        if make is not self._make:
+        if make != self._make:  # equal, not identical: a bound method is a new object each time it is asked for
             self.close()
             self._make = make
         for world in self._worlds[batch:]:
@@ -285,7 +287,8 @@ class OtherEpisode(Oracle):
     label, privileged, stochastic = "worldsim/OtherEpisode", False, True
 
     def _start(self, env: TruthEnv, row: Row, seed: int) -> tuple[Frames, str]:
-        return replay(env, other_world(row.seed, seed), row.history, None)
+        known = row.history if trees.length(row.history) else row.past
+        return replay(env, other_world(row.seed, seed), known, None)
 
 
 def other_world(world: int, seed: int) -> int:
@@ -344,10 +347,11 @@ def lossy_codec(name: str) -> Callable[[Frames], Frames]:
     raise ConfigError(f'codec must be "jpeg:Q" or "webp:Q" with Q in 1..100, or "area:K" with K >= 1, got {name!r}')
 
 
-def _row(truth: TruthBinding, i: int) -> Row:
+def _row(truth: TruthBinding, context: Context, i: int) -> Row:
     return Row(
         seed=truth.seeds[i],
         state=None if truth.states is None else truth.states[i],
         history=trees.index(truth.history, i),
+        past=trees.index(context.actions, i),
         dynamics=None if truth.dynamics is None else truth.dynamics[i],
     )
