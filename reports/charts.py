@@ -88,7 +88,7 @@ def skill_bar(
     if low is not None and high is not None and high > low:
         parts.append(f'<line class="whisker" x1="{_f(skill_x(low))}" x2="{_f(skill_x(high))}" y1="{y}" y2="{y}"/>')
     if SKILL_LOW <= skill <= SKILL_HIGH:
-        parts.append(f'<circle class="point" cx="{_f(x)}" cy="{y}" r="4.5"/>')
+        parts.append(f'<circle class="point" cx="{_f(x)}" cy="{y}" r="3.6"/>')
     else:
         tip = -7 if skill < SKILL_LOW else 7
         parts.append(f'<path class="point" d="M{_f(x + tip / 2)},{y} l{-tip},-5 v10 z"/>')

@@ -252,21 +252,22 @@ def methods(rows: Sequence[SummaryRow]) -> tuple[Mapping[str, str], ...]:
     return tuple(out)
 
 
+def progress(data: RunData) -> tuple[int, int | str]:
+    """Episodes done, counted from their own table (a killed run never updated its counts), and episodes planned."""
+    planned = (data.run.get("counts") or {}).get("planned")
+    return sum(row.status == "done" for row in data.episodes), "?" if planned is None else planned
+
+
 def banner(data: RunData) -> str:
     """What a reader must know before any number: a run that is not whole. "" for a whole one."""
-    counts = data.run.get("counts") or {}
-    planned, done = counts.get("planned", data.run.get("episodes")), counts.get("done")
-    if done is None:
-        done = sum(row.status == "done" for row in data.episodes)
+    done, planned = progress(data)
     status = data.run.get("status", "started")
     if not data.rows:
-        return (
-            f"This run has not been scored: {done} of {planned or '?'} episodes are on disk. Score it and build again."
-        )
+        return f"This run has not been scored: {done} of {planned} episodes are on disk. Score it and build again."
     if status != "success":
         words = {"interrupted": "was interrupted", "error": "ended with an error", "started": "has not finished"}
         return (
-            f"This run {words.get(status, status)}: the numbers are those of {done} of {planned or '?'} episodes. "
+            f"This run {words.get(status, status)}: the numbers are those of {done} of {planned} episodes. "
             "Continue it with --resume."
         )
     return ""
@@ -321,13 +322,12 @@ def provenance(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def facts(data: RunData) -> tuple[str, ...]:
     """The line under the title."""
     run, suite = data.run, data.run.get("suite") or {}
-    counts = run.get("counts") or {}
-    done = counts.get("done", sum(row.status == "done" for row in data.episodes))
+    done, planned = progress(data)
     worlds = len({row.world_seed for row in data.episodes if row.status == "done"})
     return tuple(
         text
         for text in (
-            f"{done} of {counts.get('planned', run.get('episodes', '?'))} episodes",
+            f"{done} of {planned} episodes",
             f"{worlds} world{'' if worlds == 1 else 's'}",
             f"seed {run['seed']}" if run.get("seed") is not None else "",
             suite_name(suite, digits=12),
