@@ -6,6 +6,7 @@ scenario only, so that every model, and every fault, is asked the same question.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim import trees
-from worldsim.errors import ConfigError, UnsupportedError
+from worldsim.errors import ConfigError, WorldsimError
 from worldsim.protocols import TruthEnv
 from worldsim.recipes import edits_of, resolve_alternative
 from worldsim.store import RunStore
 from worldsim.truth import ActionChange, Intervention, State
 from worldsim.types import Branch, BranchPoint, Episode, Frames, Scenario
+
+log = logging.getLogger("worldsim")
 
 #: Two renders differ at a pixel when any channel differs by more than this (of 255): above texture filtering noise.
 TAU = 8
@@ -116,8 +119,8 @@ def _render_point(
         try:
             intervention = resolve_alternative(recipe, focus, truth)
             drawn.append((name, intervention, replay(env, state, intervention, actions, steps)))
-        except UnsupportedError as error:
-            raise ConfigError(f"scenario {episode.scenario}, branch {point.name}, {name}: {error}") from error
+        except WorldsimError as error:  # this world has no such alternative: the others are still worth drawing
+            log.warning("episode %s, branch %s: no alternative %r: %s", episode.id, point.name, name, error)
     true = next((frames for _, i, frames in drawn if i.change is None), None)
     return [
         Branch(
