@@ -1,4 +1,4 @@
-"""What is in the folders is in the wheel, all of it, and nothing else. `.ci/run` installs it and imports every module."""
+"""What is in the folders is in the wheel, all of it, and nothing else. `.ci/run` installs it and imports it all."""
 
 import subprocess
 import sys

@@ -18,8 +18,10 @@ from worldsim.arrays import ChunkedSource, Writer, missing, part, storing
 from worldsim.errors import ShapeError, StoreError
 from worldsim.types import Frames
 
-#: Frames that an FFV1 source decodes at a time. Each is a keyframe, so a small number keeps random access cheap.
+#: Most frames and bytes that an FFV1 source decodes at a time. Each frame is a keyframe and costs 1 to 40 ms, so few of
+#: them keep random access cheap, while opening the file (1 ms) stays a small part.
 FFV1_CHUNK = 16
+FFV1_CHUNK_BYTES = 2 << 20
 #: Matroska counts in milliseconds, so frames closer than this many a second would share a time stamp.
 FFV1_MAX_FPS = 250
 
@@ -115,7 +117,8 @@ class Ffv1Source(ChunkedSource):
             raise missing(path) from error
         except (OSError, ValueError, IndexError, TypeError) as error:
             raise StoreError(f"{path} is not a complete lossless video ({error}); record the episode again") from error
-        super().__init__(path, (count, *size, 3), np.dtype(np.uint8), FFV1_CHUNK)
+        chunk = max(1, min(FFV1_CHUNK, FFV1_CHUNK_BYTES // (3 * size[0] * size[1])))
+        super().__init__(path, (count, *size, 3), np.dtype(np.uint8), chunk)
 
     def _read(self, start: int, stop: int) -> Frames:
         import av
