@@ -117,6 +117,7 @@ def trace(
     ox, oy, oz = camera[0, 3], camera[1, 3], camera[2, 3]
     ix, iy, iz = math.floor(ox), math.floor(oy), math.floor(oz)
     drowned = 0 <= ix < nx and 0 <= iz < nz and 0 <= iy < ny and (flags[cells[ix, iz, iy]] & _FLUID) != 0
+    outside = ix < 0 or ix >= nx or iz < 0 or iz >= nz
     texel = 16.0 / focal  # texels a pixel at 1 m
     rects = _rectangles(boxes, camera, focal, height, width)
     for v in range(height):
@@ -160,14 +161,14 @@ def trace(
                             continue
                         if y + 1 < ny and flags[cells[x, z, y + 1]] & _FLUID:
                             break
-                        height = 0.875
+                        brim = 0.875
                     else:
-                        height = 0.9375
-                    if axis != 1 and oy + t * dy - y <= height:
+                        brim = 0.9375
+                    if axis != 1 and oy + t * dy - y <= brim:
                         break
                     if axis == 1 and sy > 0:
                         break
-                    q = (y + height - oy) * gy
+                    q = (y + brim - oy) * gy
                     if sy < 0 and q < min(tx, ty, tz):
                         t, axis = q, 1
                         break
@@ -202,12 +203,12 @@ def trace(
             box = -1
             if k == 0:
                 t = 1e30
-                if dy < 0 and horizon_kind > 0:  # flat land or sea goes on outside the grid
-                    q = (horizon_y - oy) * gy
-                    px, pz = ox + q * dx, oz + q * dz
-                    if 0 < q < view and (px < 0 or px >= nx or pz < 0 or pz >= nz):
-                        t, k, axis = q, horizon_kind, 1
-                        x, y, z = math.floor(px), math.ceil(horizon_y) - 1, math.floor(pz)
+            if (k == 0 or outside) and dy < 0 and horizon_kind > 0:  # flat land or sea goes on outside the grid
+                q = (horizon_y - oy) * gy
+                px, pz = ox + q * dx, oz + q * dz
+                if 0 < q < view and q < t and (px < 0 or px >= nx or pz < 0 or pz >= nz):
+                    t, k, axis = q, horizon_kind, 1
+                    x, y, z = math.floor(px), math.ceil(horizon_y) - 1, math.floor(pz)
             for b in range(boxes.shape[0]):
                 if u < rects[b, 0] or u > rects[b, 1] or v < rects[b, 2] or v > rects[b, 3]:
                     continue

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.envs.blocks.kinds import BY_NAME, COLOURS, CREATURES, kind_id
+from worldsim.envs.blocks.layout import Layout
 from worldsim.errors import UnknownNameError, nearest
 
 _Box = tuple[float, float, float, float, float, float, str]  # x0 y0 z0 x1 y1 z1, name of a kind
@@ -103,3 +104,13 @@ def _turn(x: float, z: float, turns: int) -> tuple[float, float]:
 def bounds(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """(6,) x0 y0 z0 x1 y1 z1 around (P, >= 6) boxes."""
     return np.concatenate([boxes[:, :3].min(0), boxes[:, 3:6].max(0)])
+
+
+def layout_boxes(layout: Layout) -> NDArray[np.float64]:
+    """(N, 9) float64 rows for `render_view`: the objects of a layout as they stand at the start, ids from 1."""
+    rows = []
+    for index, spec in enumerate(layout.objects):
+        boxes = object_boxes(spec.kind, spec.colour, spec.facing, spec.attributes)
+        boxes[:, :6] += np.tile(spec.position, 2)
+        rows.append(np.column_stack([boxes, np.full(len(boxes), index + 1.0), np.ones(len(boxes))]))
+    return np.concatenate(rows) if rows else np.zeros((0, 9))

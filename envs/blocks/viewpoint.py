@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.envs.blocks.camera import EYE_HEIGHT
+from worldsim.envs.blocks.kinds import column_tops
 from worldsim.envs.blocks.layout import ObjectSpec, clear_line
 
 _HALF_VIEW = math.radians(30)  # half of what a square image sees (70 degrees), less a margin
@@ -33,6 +34,10 @@ def viewpoint(
         far: Metres.
         draws: How many candidates.
     """
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(column_tops(cells), 2), (5, 5)).max((2, 3))
+    airy = near[spots[:, 0], spots[:, 2]] <= spots[:, 1]
+    if airy.any():  # not under a tree, nor close to a wall
+        spots = spots[airy]
     best, chosen = -1.0, (_feet(spots[0]), 0.0)
     for _ in range(draws):
         x, y, z = feet = _feet(spots[int(rng.integers(len(spots)))])
@@ -51,6 +56,8 @@ def viewpoint(
             for part in (0.15, 0.33, 0.67, 1.0):
                 ahead = (x - math.sin(a) * far * part, eye[1] - 0.3, z + math.cos(a) * far * part)
                 score += 0.15 if clear_line(cells, eye, ahead) else 0.0
+            step = (x - math.sin(a) * 4, y + 0.3, z + math.cos(a) * 4)  # no bank right ahead
+            score += 0.4 if clear_line(cells, eye, step) else 0.0
         if score > best:
             best, chosen = score, (feet, round((yaw + 180) % 360 - 180, 2))
     return chosen
