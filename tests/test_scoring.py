@@ -140,15 +140,28 @@ def test_the_summary_agrees_with_reduce_of_every_source(metric: FrameMetric, row
 
     assert row["value"] == reduced("model")
     assert row["ceiling"] == reduced("ceiling") and row["ceiling_codec"] == reduced("ceiling_codec")
-    assert row["floor"] == reduced(f"null:{metric.spec.floor}")
+    assert row["floor"] == reduced(f"null:{row['floor_name']}")
     for name in NULLS:
         assert row["nulls"][name]["value"] == reduced(f"null:{name}")
     top = row["ceiling_codec"]
     assert row["skill"] == pytest.approx((row["value"] - row["floor"]) / (top - row["floor"]))
-    assert row["ceiling_name"] == "codec" and row["nulls"][metric.spec.floor]["skill"] == 0.0
+    assert row["ceiling_name"] == "codec" and row["nulls"][row["floor_name"]]["skill"] == 0.0
     assert row["low"] <= row["value"] <= row["high"] and row["skill_low"] <= row["skill"] <= row["skill_high"]
     assert row["n_worlds"] == len({r.world for r in own if r.source == "model" and r.outcome is not None})
     assert row["interval"] == "percentile"
+
+
+def test_no_null_ever_has_skill_above_zero(rows: list[Observation]) -> None:
+    """The spec names the floor; on worlds where another null does better, that one is the floor."""
+    for metric in (L1(), PSNR(), L1Object()):
+        for row in summarise(metric, of(rows, metric.spec.name), resamples=20, min_worlds=1)[0]:
+            values = {name: null["value"] for name, null in row["nulls"].items()}
+            best = (max if metric.spec.higher_is_better else min)(values.values())
+            assert row["floor"] == values[row["floor_name"]] == best
+            assert all(null["skill"] <= 0.0 for null in row["nulls"].values())
+    own = [r for r in of(rows, "fidelity.l1") if r.source != "null:context-mean"]
+    tied = [replace(r, source="null:context-mean") for r in own if r.source == "null:frozen"]
+    assert the(summarise(L1(), own + tied, resamples=20)[0])["floor_name"] == L1.spec.floor == "frozen"
 
 
 def test_the_oracle_has_skill_one_and_the_floor_has_skill_zero(episodes: list[Episode]) -> None:

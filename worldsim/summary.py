@@ -80,11 +80,12 @@ class _Part:
         self.names = list(sources)
         self.estimators = {name: estimator(metric, rows, self.worlds, self.horizons) for name, rows in sources.items()}
         self.model = self.estimators["model"]
-        self.floor_source = f"null:{self.spec.floor}"
         codec = self.estimators.get("ceiling_codec")
         self.uses_codec = self.spec.pixel and codec is not None and codec.defined > 0
         self.ceiling_source = "ceiling_codec" if self.uses_codec else "ceiling"
         self.averaging = isinstance(metric, Averaging)
+        self.floor_name = self._floor_name()
+        self.floor_source = f"null:{self.floor_name}"
         self.point = self._statistic(np.ones((1, len(self.worlds))))[0]
         self.interval: Interval = cluster_bootstrap(
             self._statistic,
@@ -92,6 +93,22 @@ class _Part:
             seed=hash_seed("summary", self.spec.name, self.spec.version, scenario),
             resamples=resamples if self.averaging else min(resamples, RESAMPLES_REDUCED),
         )
+
+    def _floor_name(self) -> str:
+        """The null that did best on these worlds: the one that the spec names, unless another lies above it.
+
+        So no null ever has skill above 0. The nulls do not depend on the model: on the same worlds every model has the
+        same floor.
+        """
+        ones = np.ones((1, len(self.worlds)))
+        sign = 1.0 if self.spec.higher_is_better else -1.0
+        found = {
+            name: sign * float(self.estimators[f"null:{name}"].value(ones)[0])
+            for name in (self.spec.floor, *NULLS)  # the named one first: it wins ties
+            if f"null:{name}" in self.names
+        }
+        known = {name: value for name, value in found.items() if math.isfinite(value)}
+        return max(known, key=lambda name: plain(known[name]) or 0.0) if known else self.spec.floor
 
     # The statistic is one vector: [value of each source | skill of each source | curve of each source (H each)].
     def _statistic(self, counts: Float) -> Float:
@@ -155,7 +172,7 @@ class _Part:
             "unit": spec.unit,
             "higher_is_better": spec.higher_is_better,
             "certified": False,  # `certify` knows, not the summary
-            "floor_name": spec.floor,
+            "floor_name": self.floor_name,
             "ceiling_name": "codec" if self.uses_codec else "re-run",
             "nulls": {
                 name: {
@@ -177,7 +194,7 @@ class _Part:
 
     def _skill_reason(self, floor: float | None, ceiling: float | None) -> str | None:
         if floor is None:
-            return f"no floor: the null {self.spec.floor!r} was not scored"
+            return "no floor: no null was scored"
         if ceiling is None:
             return "no ceiling was scored"
         if abs(ceiling - floor) < self.spec.power:

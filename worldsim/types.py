@@ -335,8 +335,8 @@ class MetricSpec:
         unit: "dB", "px", "deg", "1", ...
         range: Lowest and highest possible value (may be infinite).
         higher_is_better: Direction.
-        floor: The null model that does best at it: skill 0 ("frozen", "copy-context", "context-mean", "noise",
-            "other-episode").
+        floor: The null model that does best at it, measured over all scenarios: skill 0 ("frozen", "copy-context",
+            "context-mean", "noise", "other-episode"). Where another null lies above it, that one is the row's floor.
         requires: What an episode must have: fields of TruthState ("depth", ...), "branches", "rewards", "pairs", ...
         undefined: When the metric is undefined, in words.
         sensitive: Faults that must move it.
