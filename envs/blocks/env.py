@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.envs.actions import find_map, make_space, minerl_space
-from worldsim.envs.blocks import dynamics, edits, interact, objects
+from worldsim.envs.blocks import dynamics, edits, interact, objects, tasks
 from worldsim.envs.blocks.camera import camera_pose, intrinsics
 from worldsim.envs.blocks.physics import TICK
 from worldsim.envs.blocks.presets import PRESETS, generate
@@ -33,8 +33,10 @@ class BlocksEnv(gym.Env[Frames, Any]):
     def __init__(
         self,
         *,
-        preset: str = "arena",
+        preset: str | None = None,
         size: tuple[int, int] = (64, 64),
+        task: str | None = None,
+        level: int = 1,
         actions: str = "minerl",
         hour: float | None = None,
         supersample: int = 1,
@@ -44,8 +46,10 @@ class BlocksEnv(gym.Env[Frames, Any]):
         """Makes the environment; `reset` makes a world.
 
         Args:
-            preset: "arena", "village" or "open".
+            preset: "arena", "village" or "open"; None = the task's, and "arena" without a task.
             size: (H, W) pixels.
+            task: "navigate", "collect", "build", "survive-night" (see `tasks`), or None: no reward, no end.
+            level: Of the task, 1 to 3.
             actions: Form of the action space: "minerl", "discrete" or "continuous" (see `worldsim.envs.actions`).
             hour: Time of day at the start, 0..24; None = the preset's.
             supersample: k: colours are the mean of k x k rays a pixel.
@@ -53,9 +57,12 @@ class BlocksEnv(gym.Env[Frames, Any]):
             render_mode: "rgb_array" or None.
 
         Raises:
-            UnknownNameError: For a preset that does not exist.
-            ConfigError: For a size, hour or supersample out of range.
+            UnknownNameError: For a preset or task that does not exist.
+            ConfigError: For a level, size, hour or supersample out of range.
         """
+        self.task, self.level = None if task is None else tasks.get(task, level), level
+        if preset is None:
+            preset = "arena" if self.task is None else self.task.presets[level - 1]
         if preset not in PRESETS:
             raise UnknownNameError(
                 f"Blocks has no preset {preset!r}.{nearest(preset, PRESETS)} Known: {', '.join(PRESETS)}."
@@ -69,6 +76,7 @@ class BlocksEnv(gym.Env[Frames, Any]):
         self.observation_space = gym.spaces.Box(0, 255, (*self.size, 3), np.uint8)
         self.action_space = make_space(actions)
         self._map = None if actions == "minerl" else find_map(self.action_space, minerl_space())
+        self._open = preset in OPEN_PRESETS or (self.task is not None and self.task.open)
         self._intrinsics = intrinsics(self.size)
         self._drawing = objects.Drawing()
         self._world: World | None = None
@@ -83,7 +91,7 @@ class BlocksEnv(gym.Env[Frames, Any]):
             edit=edits.NAMES,
             render_from=True,
             deterministic=True,
-            open_future=self.preset in OPEN_PRESETS,
+            open_future=self._open,
             truth=frozenset({"world_from_camera", "intrinsics", "depth", "segmentation", "objects", "cells", "events"}),
         )
 
@@ -102,15 +110,21 @@ class BlocksEnv(gym.Env[Frames, Any]):
         world_seed = int(seed) if seed is not None else int(self.np_random.integers(2**31))
         given = (options or {}).get("dynamics_seed")
         dynamics_seed = hash_seed("dynamics", world_seed) if given is None else int(given)
-        self._world = start(generate(self.preset, world_seed), dynamics_seed, hour=self.hour)
+        hour = self.task.hour if self.hour is None and self.task is not None else self.hour
+        layout = generate(self.preset, world_seed)
+        self._world = start(layout, dynamics_seed, hour=hour, open_future=self._open)
+        if self.task is not None:
+            tasks.begin(self._world, self.task, self.level)
         self._changed()
         return self._frame(), self._info()
 
     def step(self, action: Any) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
         """One twentieth of a second."""
         world = self.world
-        self._play(world, dynamics.read_key(action if self._map is None else self._map(action)))
-        return self._frame(), 0.0, False, False, self._info()
+        reward, terminated, truncated = self._play(
+            world, dynamics.read_key(action if self._map is None else self._map(action))
+        )
+        return self._frame(), reward, terminated, truncated, self._info()
 
     def advance(self, actions: Any) -> tuple[Frames, TruthState]:
         """Plays T actions (a tree with leaves (T, ...)) and draws the last frame only: bit-equal to T `step`s."""
@@ -161,10 +175,15 @@ class BlocksEnv(gym.Env[Frames, Any]):
 
     # --------------------------------------------------------------------------------------------------- private
 
-    def _play(self, world: World, keys: dynamics.Keys) -> None:
+    def _play(self, world: World, keys: dynamics.Keys) -> tuple[float, bool, bool]:
+        """Plays all keys; reward, terminated and truncated are those of the last step."""
+        result = (0.0, False, False)
         for i in range(len(keys)):
             dynamics.step(world, keys, i)
+            if world.task:
+                result = tasks.judge(world)
         self._changed()
+        return result
 
     def _changed(self) -> None:
         self._view = self._truth = None
@@ -197,7 +216,8 @@ class BlocksEnv(gym.Env[Frames, Any]):
 
     def _info(self) -> dict[str, Any]:
         world = self.world
-        return {"time": int(world.flags[TICK]) / dynamics.FPS, "hour": world.hour}
+        info = {"time": int(world.flags[TICK]) / dynamics.FPS, "hour": world.hour}
+        return info | {"task": world.task["say"]} if world.task else info
 
     def _state(self, pose: NDArray[np.float64], view: View) -> TruthState:
         world = self.world

@@ -3,9 +3,9 @@
 `attack` and `use` act in the step in which they are pressed, then again every `AGAIN` steps while they are held
 (Minecraft's creative mode: 5 and 4). Blocks break at once, whatever they are made of.
 
-`use` with empty arms on a door, a lever or a chest opens or toggles it; on a crate or a gem, or on a chest while sneaking,
-it picks it up. With something in the arms `use` puts it into the cell in view, and `drop` on the floor ahead. Else `use`
-places a block of the hotbar.
+`use` with empty arms on a door, a lever or a chest opens or toggles it; on a crate or a gem, or on a chest while
+sneaking, it picks it up. With something in the arms `use` puts it into the cell in view, and `drop` on the floor ahead.
+Else `use` places a block of the hotbar.
 """
 
 from __future__ import annotations
