@@ -62,7 +62,7 @@
     const play = one(".play", player), charts = all("figure.curve", player);
     const frames = Number(player.dataset.frames), fps = Number(player.dataset.fps);
     const context = Number(player.dataset.context), first = Math.max(context, 1) - 1; // horizon h is frame first + h
-    let frame = 0, clock = 0;
+    let frame = 0, clock = 0, asked = false;
 
     function show(next) {
       frame = Math.min(frames - 1, Math.max(0, next));
@@ -77,8 +77,15 @@
     function seek(next) {
       pause();
       show(next);
-      if (video) video.currentTime = (frame + 0.5) / fps; // the middle of a frame, so that rounding cannot miss it
+      if (!video) return;
+      if (video.readyState > 0) place();
+      else if (!asked) { // nothing is loaded before the first touch
+        asked = true;
+        video.addEventListener("loadedmetadata", place, { once: true });
+        video.preload = "auto"; video.load();
+      }
     }
+    function place() { video.currentTime = (frame + 0.5) / fps; } // the middle of a frame: rounding cannot miss it
     function tick() {
       show(Math.floor(video.currentTime * fps + 1e-3));
       if (!video.paused && !video.ended) clock = requestAnimationFrame(tick); else stopped();

@@ -77,16 +77,23 @@ def test_scrubbing_moves_video_cursor_and_words(page: Any) -> None:
     def to(frame: int) -> None:
         slider.evaluate("(s, v) => { s.value = v; s.dispatchEvent(new Event('input', {bubbles: true})); }", frame)
 
+    def shown(frame: int) -> bytes:
+        """The picture once the video stands at the frame; it must have been decoded, not only asked for."""
+        page.wait_for_function(
+            "() => { const v = document.querySelector('.player:not([hidden]) video');"
+            f" return v.readyState >= 2 && !v.seeking && Math.floor(v.currentTime * 20) === {frame}; }}"
+        )
+        return player.locator("video").screenshot()  # type: ignore[no-any-return]
+
+    poster = player.locator("video").screenshot()
     to(CONTEXT)  # the first predicted frame is horizon 1
     assert player.locator(".where").inner_text().startswith("step 1 ")
-    first = cursor(player)
+    first, picture = cursor(player), shown(CONTEXT)
+    assert picture != poster
     to(CONTEXT + 20)
     assert player.locator(".where").inner_text().startswith("step 21 ")
     assert float(cursor(player) or 0) > float(first or 0)
-    page.wait_for_function(
-        "() => { const v = document.querySelector('.player:not([hidden]) video');"
-        f" return !v.seeking && Math.floor(v.currentTime * 20) === {CONTEXT + 20}; }}"
-    )
+    assert shown(CONTEXT + 20) != picture
     assert "model" in player.locator(".readout").first.inner_text()
     to(2)
     assert player.locator(".where").inner_text() == f"context 3 of {CONTEXT}"
