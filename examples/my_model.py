@@ -1,6 +1,6 @@
 """A world model of your own: the last motion goes on and dies out.
 
-worldsim check examples/my_model.py:Mine
+worldsim check model examples/my_model.py:Mine
 worldsim eval --model examples/my_model.py:Mine --scenarios quick --episodes 16
 """
 

@@ -1,7 +1,4 @@
-"""Models, a truth and metrics that each break one clause or several, to see that the checkers name them.
-
-`BrokenModel` and `BrokenEnv` break several at once: what somebody's first attempt may look like.
-"""
+"""Models and truths that each break one clause, to see that the checkers name them."""
 
 from __future__ import annotations
 
@@ -13,41 +10,8 @@ import numpy as np
 
 from tests.toy_models import Shifter
 from tests.toys import ToyEnv
-from worldsim import Context, ModelSpec, Prediction
+from worldsim import Context, Prediction
 from worldsim.truth import Abilities
-
-
-class BrokenModel:
-    """A first attempt: hidden randomness, one buffer for all outputs, `indices` ignored, the context written to."""
-
-    spec = ModelSpec(name="broken")
-
-    def reset(self, context: Context, *, seeds: Sequence[int], indices: Sequence[int] | None = None) -> None:
-        context.frames[:, -1] //= 2
-        self.frames = context.frames[:, -1:].copy()
-
-    def step(self, actions: Any) -> Prediction:
-        self.frames += np.random.randint(0, 3, self.frames.shape, np.uint8)  # noqa: NPY002
-        return Prediction(frames=self.frames)
-
-
-class BrokenEnv(ToyEnv):
-    """A first attempt: time stands still, a left-handed pose, removal does nothing, restore forgets the body."""
-
-    def truth(self) -> Any:
-        truth = super().truth()
-        pose = truth.world_from_camera.copy()  # type: ignore[union-attr]
-        pose[:3, 0] *= -1
-        return replace(truth, time=0.0, world_from_camera=pose)
-
-    def edit(self, change: Any) -> None:
-        if type(change).__name__ != "RemoveObject":
-            super().edit(change)
-
-    def restore(self, state: Any, dynamics_seed: int | None = None) -> Any:
-        super().restore({**state, "body": np.zeros(3)}, dynamics_seed)
-        return self.render(), self.truth()
-
 
 # ------------------------------------------------------------------------------------------------ one fault a model
 

@@ -115,8 +115,11 @@ class Registry(Generic[T]):
             sys.modules[module_name] = module  # dataclasses look their module up by name
             try:
                 spec.loader.exec_module(module)
-            except BaseException:
+            except BaseException as error:
                 del sys.modules[module_name]
+                if isinstance(error, Exception):
+                    kind = type(error).__name__
+                    raise ConfigError(f"{path} cannot be imported: {kind}: {error}") from error
                 raise
         if not hasattr(module, attribute):
             public = [n for n in vars(module) if not n.startswith("_")]

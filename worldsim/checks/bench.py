@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,9 +121,16 @@ class Bench:
         start: tuple[Context, TruthBinding | None],
         seeds: Sequence[int] | None = None,
         indices: Sequence[int] | None = None,
+        *,
+        share: bool = False,
     ) -> None:
-        """Binds if need be, then resets; default seeds are 1, 2, ..."""
+        """Binds if need be, then resets; default seeds are 1, 2, ...
+
+        The model gets a copy of the context unless `share`, so that one that writes into it breaks that clause only.
+        """
         context, known = start
+        if not share:
+            context = replace(context, frames=context.frames.copy(), actions=trees.copy(context.actions))
         if known is not None:
             self.model.bind(known, indices)
         self.model.reset(context, seeds=list(seeds or range(1, context.batch + 1)), indices=indices)
@@ -134,7 +142,7 @@ class Bench:
 
     def play(self, actions: Sequence[ArrayTree]) -> Frames:
         """Steps with each of `actions`; the frames joined over time, copied at once."""
-        return np.concatenate([np.array(self.model.step(a).frames) for a in actions], axis=1)
+        return np.concatenate([np.array(self.model.step(trees.copy(a)).frames) for a in actions], axis=1)
 
 
 def equal(a: Frames, b: Frames, what: str = "", tolerance: int = 0) -> None:

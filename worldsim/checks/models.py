@@ -229,7 +229,7 @@ def _inputs(b: Bench) -> None:
     start, actions = b.start(range(b.batch)), b.actions(b.batch)
     frames, past, given = start[0].frames.copy(), trees.copy(start[0].actions), trees.copy(actions[0])
     expected = b.run(start)
-    b.reset(start)
+    b.reset(start, share=True)
     b.model.step(actions[0])
     for what, before, after in (
         ("context.frames", frames, start[0].frames),
@@ -238,7 +238,7 @@ def _inputs(b: Bench) -> None:
     ):
         if not trees.equal(before, after):
             raise Broken(f"{what} was written to")
-    b.reset(start)
+    b.reset(start, share=True)
     start[0].frames[:] = 0
     equal(expected, b.play(b.actions(b.batch)), "the context was overwritten after reset, and ")
 
