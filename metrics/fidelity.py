@@ -137,20 +137,17 @@ class _RegionL1(FrameMetric):
 
     def cells(self, episode: Episode, frames: Sequence[int], truth: Frames, shown: Frames) -> list[Cell]:
         """One cell a frame; the weight is the number of pixels of the region."""
-        out: list[Cell] = []
-        for i, frame in enumerate(frames):
-            try:
-                mask = masks.region(episode, self.region, frame)
-            except UnsupportedError as error:
-                out.append((None, str(error), 0.0, {}))
-                continue
-            count = int(mask.sum())
-            if count < masks.MIN_PIXELS:
-                out.append((None, f"fewer than {masks.MIN_PIXELS} px of the region", float(count), {}))
-                continue
-            value = fidelity.masked_l1(truth[i : i + 1], shown[i : i + 1], mask[None])[0]
-            out.append((float(value), None, float(count), {}))
-        return out
+        try:
+            regions = np.stack([masks.region(episode, self.region, frame) for frame in frames])
+        except UnsupportedError as error:
+            return [(None, str(error), 0.0, {})] * len(frames)
+        few = f"fewer than {masks.MIN_PIXELS} px of the region"
+        counts = regions.sum(axis=(1, 2))
+        values = fidelity.masked_l1(truth, shown, regions)
+        return [
+            (float(value), None, float(count), {}) if count >= masks.MIN_PIXELS else (None, few, float(count), {})
+            for value, count in zip(values, counts, strict=True)
+        ]
 
 
 _REGION_UNDEFINED = (*_COMMON, "no states", "no depth", "fewer than 24 px of the region")

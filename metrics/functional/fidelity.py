@@ -32,7 +32,8 @@ def _check_pair(a: Frames, b: Frames) -> None:
 def l1(a: Frames, b: Frames) -> Float:
     """Mean absolute difference over pixels and channels, in 0..1 (1 = black against white)."""
     _check_pair(a, b)
-    return np.asarray(cv2.absdiff(a, b).mean(axis=(1, 2, 3), dtype=np.float64) / _PEAK) if a.size else np.empty(0)
+    sums = [cv2.norm(x, y, cv2.NORM_L1) for x, y in zip(a, b, strict=True)]  # exact: integers in a double
+    return np.array(sums, dtype=np.float64) / (max(int(np.prod(a.shape[1:])), 1) * _PEAK)
 
 
 def masked_l1(a: Frames, b: Frames, mask: NDArray[np.bool_]) -> Float:
@@ -40,10 +41,9 @@ def masked_l1(a: Frames, b: Frames, mask: NDArray[np.bool_]) -> Float:
     _check_pair(a, b)
     if mask.shape != a.shape[:3]:
         raise ShapeError(f"mask must be {a.shape[:3]} bool, got {mask.shape} {mask.dtype.name}")
-    difference = np.abs(a.astype(np.int16) - b).sum(axis=-1, dtype=np.int64)
-    count = mask.sum(axis=(1, 2))
-    with np.errstate(invalid="ignore"):
-        return np.asarray((difference * mask).sum(axis=(1, 2)) / np.where(count > 0, count, np.nan) / (3 * _PEAK))
+    sums = [float(cv2.norm(x, y, cv2.NORM_L1, m)) for x, y, m in zip(a, b, mask.astype(np.uint8), strict=True)]
+    count = mask.sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(np.array(sums) / np.where(count > 0, count, np.nan) / (3 * _PEAK))
 
 
 def mse(a: Frames, b: Frames) -> Float:

@@ -53,7 +53,7 @@ def seen_before(state: TruthState, context: Sequence[TruthState]) -> Mask:
     sky = ~np.isfinite(z)
     points = rays * np.where(sky, 1.0, z)[:, None]  # a sky pixel keeps its direction and, below, no position
     seen = np.zeros(len(z), dtype=bool)
-    for other in context:
+    for other in reversed(context):  # the latest frame shares most with what follows: little is left for the others
         depth_there, pose_there, intrinsics_there = _geometry(other)
         if depth_there.shape != depth.shape:
             raise ShapeError(f"context depth must be {depth.shape}, got {depth_there.shape}")
