@@ -49,7 +49,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "worldsim needs Python 3.11 or newer; \
 	$$($(PYTHON) --version) is too old. Name another: make PYTHON=python3.12 ..."; exit 3; }
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { $(PYTHON) -m venv --clear --without-pip $(VENV) && \
 	$(BIN)/python .ci/get_pip.py; } || { rm -rf $(VENV); echo "cannot make $(VENV): apt-get install python3-venv"; exit 3; }
 	@$(BIN)/python -m pip install -q --upgrade "pip>=25.1" "setuptools>=77"
 

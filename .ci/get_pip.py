@@ -8,6 +8,7 @@ import json
 import runpy
 import sys
 import tempfile
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -16,10 +17,11 @@ def main() -> None:
     """Downloads, compares, installs."""
     with urllib.request.urlopen("https://pypi.org/pypi/pip/json", timeout=60) as reply:
         found = next(entry for entry in json.load(reply)["urls"] if entry["packagetype"] == "bdist_wheel")
-    with urllib.request.urlopen(found["url"], timeout=180) as reply:
+        url = urllib.parse.urljoin(reply.url, found["url"])  # mirrors may give relative addresses
+    with urllib.request.urlopen(url, timeout=180) as reply:
         data = reply.read()
     if hashlib.sha256(data).hexdigest() != found["digests"]["sha256"]:
-        raise SystemExit(f"{found['url']} does not have the hash that PyPI gives; try again")
+        raise SystemExit(f"{url} does not have the hash that PyPI gives; try again")
     with tempfile.TemporaryDirectory() as folder:
         wheel = Path(folder, found["filename"])
         wheel.write_bytes(data)
