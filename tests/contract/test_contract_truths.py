@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 from typing import Any
 
 import pytest
@@ -28,8 +28,15 @@ def test_the_toy_keeps_the_contract(kwargs: dict[str, Any]) -> None:
     assert report.ok, str(report)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("worldsim.envs.blocks.env") is None, reason="not built yet")
-@pytest.mark.parametrize("name", ["blocks"])
-def test_registered_environments_keep_the_contract(name: str) -> None:
-    report = check_truth_env(ENVS.get(name))
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"preset": "village", "actions": "discrete", "size": (32, 48)},
+        {"task": "survive-night", "actions": "continuous", "size": (32, 32)},
+    ],
+    ids=str,
+)
+def test_the_built_in_world_keeps_the_contract(kwargs: dict[str, Any]) -> None:
+    report = check_truth_env(functools.partial(ENVS.get("blocks"), **kwargs))
     assert report.ok, str(report)

@@ -67,10 +67,10 @@ class Scene:
         frame, _ = env.reset(seed=seed)
         return [Step(frame=frame.copy(), truth=env.truth()), *self.play(env=env)]
 
-    def play(self, *, env: TruthEnv | None = None, key: int = 1) -> list[Step]:
-        """Plays `steps` actions from here, up to an end."""
+    def play(self, *, env: TruthEnv | None = None, key: int = 1, rounds: int = 1) -> list[Step]:
+        """Plays `steps` actions from here, `rounds` times over, up to an end."""
         env, out = env or self.env, []
-        for action in self.actions(key):
+        for action in self.actions(key) * rounds:
             frame, reward, terminated, truncated, _ = env.step(action)
             out.append(
                 Step(
