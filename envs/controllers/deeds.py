@@ -80,6 +80,8 @@ def break_leave_return(
     yield from look_at(scene, cell_box(scene.focus["cell"])[0])
     scene.mark("before")
     yield from act({"attack": 1}, strokes)
+    if not scene.sham and not any(c.after == "air" and t >= scene.t - strokes for t, c in scene.changed):
+        scene.abort("the block did not break")
     scene.mark("acted")
     yield from turn_by(scene, 12.0)  # so that the pose that is judged is none of the context
     yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
@@ -108,7 +110,9 @@ def use_leave_return(
     scene.focus |= {"unused": is_on, "used": not is_on}
     scene.mark("before")
     yield from act({"use": 1})
-    yield from wait(1)
+    state = scene.object(target).attributes
+    if not scene.sham and is_on == bool(next((state[name] for name in ("open", "on") if name in state), is_on)):
+        scene.abort("it did not respond to being used")
     scene.mark("acted")
     yield from wait(1)
     yield from leave_and_return(
@@ -147,20 +151,35 @@ def pick_up_put_down(
 
 
 def evolve_unseen(
-    scene: Scene, *, patience: int = 40, angle: float = 100.0, hold: int = 16, leave: float = 0.0, window: int = 5
+    scene: Scene, *, near: float = 7.0, angle: float = 100.0, hold: int = 24, leave: float = 0.0, window: int = 5
 ) -> Motion:
-    """Sees something change by itself, turns away while it goes on, returns: did the world go on unseen?"""
-    yield from wait(max(0, scene.context - 1 - scene.t))
-    for _ in range(patience):
-        if _changing_cell(scene) is not None:
+    """Sees where something changes by itself, turns away while it goes on, returns: did the world go on unseen?
+
+    In the context it looks for a place where cells change, within sight of where it stands, and walks up to it.
+    """
+    cell: tuple[int, int, int] | None = None
+    while scene.t < scene.context - 4:
+        cell = _changing_cell(scene)
+        eye = scene.pose.eye
+        if cell is None:
+            yield from wait(1)
+            continue
+        centre, size = cell_box(cell)
+        turn = bearing(scene.truth, centre)
+        if abs(turn) < 10.0 and ground_distance(eye, centre) < near and box_in_view(scene.truth, centre, size):
             break
-        yield from press({"camera": (0.0, 15.0)} if scene.t % 8 == 0 else {})  # looks around, 8 steps a look
-    cell = _changing_cell(scene)
+        forward = {"forward": 1} if abs(turn) < 30.0 and ground_distance(eye, centre) > 0.6 * near else {}
+        yield from press({"camera": (0.0, max(-15.0, min(15.0, turn))), **forward})
     if cell is None:
-        scene.abort(f"nothing in view changed by itself within {patience} steps")
+        scene.abort("nothing near changed by itself during the context")
+    centre, size = cell_box(cell)
+    if not box_in_view(scene.truth, centre, size):
+        scene.abort("the place that changes was not in view during the context")
+    yield from wait(max(0, scene.context - 1 - scene.t))
     scene.focus["cell"] = list(cell)
     scene.focus["initial"] = next(c.before for _, c in scene.changed if c.position == cell)
-    yield from look_at(scene, cell_box(cell)[0])
+    yield from look_at(scene, centre)
+    yield from turn_by(scene, 12.0)  # so that the pose that is judged is none of the context
     yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
     scene.focus["changes"] = sum(c.position == cell for _, c in scene.changed)
 
@@ -244,10 +263,11 @@ def _room(scene: Scene, yaw: float) -> float:
     return min(4.0, clearance(scene.truth, yaw - scene.pose.yaw))
 
 
-def _changing_cell(scene: Scene) -> tuple[int, int, int] | None:
-    """The cell in view that changed last by itself, or None."""
-    for _, change in reversed(scene.changed):
-        if box_in_view(scene.truth, *cell_box(change.position)):
-            cell: tuple[int, int, int] = change.position
+def _changing_cell(scene: Scene, reach: float = 16.0) -> tuple[int, int, int] | None:
+    """The cell near the body that changed first by itself and is not far off its level, or None."""
+    eye, floor = scene.pose.eye, scene.pose.floor
+    for _, change in scene.changed:
+        cell: tuple[int, int, int] = change.position
+        if ground_distance(eye, cell_box(cell)[0]) < reach and abs(cell[1] - floor) <= 3:
             return cell
     return None

@@ -14,6 +14,16 @@ from worldsim.envs.controllers.scene import Motion, Press, Scene
 
 MAX_TURN = 15.0  # degrees a step: one discrete turn; faster turns leave a model no overlap between frames
 WALK_STEP = 0.22  # metres a step at a walk, 4.317 m/s at 20 steps/s; nearer than that it sneaks
+_EIGHT = (
+    ("forward",),
+    ("forward", "right"),
+    ("right",),
+    ("back", "right"),
+    ("back",),
+    ("back", "left"),
+    ("left",),
+    ("forward", "left"),
+)
 AT_EASE = 1e-3  # degrees: float32 camera actions cannot do better
 
 
@@ -100,7 +110,7 @@ def walk_to(scene: Scene, goal: NDArray[np.float64], *, tolerance: float = 0.08,
     Raises:
         Aborted: If something is in the way.
     """
-    stuck = 0
+    nearest, stuck = math.inf, 0
     for _ in range(int(60 * (ground_distance(scene.pose.eye, goal) + 1))):
         pose = scene.pose
         gap = ground_distance(pose.eye, goal)
@@ -119,10 +129,36 @@ def walk_to(scene: Scene, goal: NDArray[np.float64], *, tolerance: float = 0.08,
         if gap < WALK_STEP:
             keys["sneak"] = 1
         yield Press(keys=keys)
-        stuck = stuck + 1 if ground_distance(pose.eye, scene.pose.eye) < 0.005 else 0
+        left = ground_distance(scene.pose.eye, goal)
+        nearest, stuck = (left, 0) if left < nearest - 0.01 else (nearest, stuck + 1)
         if stuck > 8:
             scene.abort("the way is blocked")
     scene.abort("the goal was not reached")
+
+
+def strafe_to(scene: Scene, goal: NDArray[np.float64], watch: NDArray[np.float64], *, tolerance: float = 0.1) -> Motion:
+    """Walks straight to a point on the ground while another point stays within 22.5 degrees of the middle of the view.
+
+    The view is turned so that the goal lies along one of the eight directions that keys can walk.
+
+    Raises:
+        Aborted: If something is in the way.
+    """
+    nearest, stuck = math.inf, 0
+    while ground_distance(scene.pose.eye, goal) > tolerance:
+        pose = scene.pose
+        way, gap = yaw_to(pose.eye, goal), ground_distance(pose.eye, goal)
+        eighth = round(wrap(way - yaw_to(pose.eye, watch)) / 45.0)
+        turn = wrap(way - 45.0 * eighth - pose.yaw)
+        keys: dict[str, Any] = {"camera": (0.0, _clip(turn))}
+        if abs(turn) <= MAX_TURN:
+            keys |= dict.fromkeys(_EIGHT[eighth % 8], 1) | ({"sneak": 1} if gap < WALK_STEP else {})
+        yield Press(keys=keys)
+        left = ground_distance(scene.pose.eye, goal)
+        nearest, stuck = (left, 0) if left < nearest - 0.01 else (nearest, stuck + 1)
+        if stuck > 12:
+            scene.abort("the way is blocked")
+    yield from come_to_rest(scene)
 
 
 def go_back_to(scene: Scene, pose: Pose, *, face: bool = True) -> Motion:

@@ -14,18 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.envs.controllers.motions import (
-    come_to_rest,
     go_back_to,
     look_at,
     move,
-    press,
+    strafe_to,
     turn_by,
     wait,
     walk_to,
 )
 from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, heading, yaw_to
 from worldsim.envs.controllers.scene import Motion, Scene
-from worldsim.envs.controllers.sight import clearance
+from worldsim.envs.controllers.sight import box_corners, clearance, hiding_places
 from worldsim.envs.controllers.survey import face_target, find_object, finish_context
 
 
@@ -162,31 +161,28 @@ def dolly(scene: Scene, *, metres: float = 2.0, window: int = 5) -> Motion:
 
 
 def occlude_reveal(
-    scene: Scene, *, kinds: Sequence[str] = (), metres: float = 4.0, hold: int = 4, window: int = 5
+    scene: Scene, *, kinds: Sequence[str] = (), metres: float = 6.0, hold: int = 4, window: int = 5
 ) -> Motion:
-    """Steps aside until something stands before the instance, and back: hidden without being out of view."""
+    """Walks to where something stands before the instance, and back: hidden without being out of view."""
     yield from find_object(scene, kinds)
     target = scene.focus["object_id"]
-    yield from look_at(scene, scene.object(target).position)
+    scene.mapping = True  # a look all around: the script then knows where it could hide
+    yield from turn_by(scene, 360.0)
+    yield from face_target(scene, scene.object(target))
     home = scene.pose
     scene.mark("departure")
-    for key in ("left", "right"):
-        for _ in range(math.ceil(metres / 0.2)):
-            if scene.pixels(target) == 0:
-                break
-            before = scene.pose.eye
-            turn = bearing(scene.truth, scene.object(target).position)
-            yield from press({key: 1, "camera": (0.0, max(-15.0, min(15.0, turn)))})
-            if ground_distance(before, scene.pose.eye) < 0.01:
-                break
+    item = scene.object(target)
+    box = box_corners(item.position, item.size)
+    for place in hiding_places(scene.solid, home.eye, box, metres)[:3]:
+        yield from strafe_to(scene, place, item.position)
+        yield from look_at(scene, item.position)
         if scene.pixels(target) == 0:
             break
-        yield from go_back_to(scene, home, face=False)
     if scene.pixels(target) != 0:
         scene.abort("nothing hides the instance within reach")
-    yield from come_to_rest(scene)
     scene.mark("hidden")
     yield from wait(hold)
+    yield from strafe_to(scene, home.eye, item.position, tolerance=0.08)
     yield from go_back_to(scene, home, face=False)
     scene.mark("return")
     yield from wait(window - 1)

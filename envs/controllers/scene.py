@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 
 from worldsim.envs.controllers.pose import Pose, find_object, pose_of
+from worldsim.envs.controllers.sight import surface_cells
 from worldsim.truth import ObjectState, TruthState
 from worldsim.types import Mark
 
@@ -47,6 +48,12 @@ class Scene:
         rng: All random choices of the script.
         sham: Acting steps are replaced by no-ops.
         min_px: Pixels from which an instance counts as visible.
+        marks, focus: See `Controller`.
+        poses: Of the context.
+        seen: Instance id -> frames of the context in which it was visible.
+        mapping: Keep `solid` up to date.
+        solid: Cells whose surface was in a frame while mapping.
+        changed: (frame, change) of every cell so far.
     """
 
     truth: TruthState
@@ -61,12 +68,16 @@ class Scene:
     focus: dict[str, Any] = field(default_factory=dict)
     poses: list[Pose] = field(default_factory=list)
     seen: dict[int, int] = field(default_factory=dict)
+    mapping: bool = False
+    solid: set[tuple[int, int, int]] = field(default_factory=set)
     changed: list[tuple[int, Any]] = field(default_factory=list)
 
     def renew(self, truth: TruthState, t: int) -> None:
         """Moves on to frame t; keeps what a later choice needs: poses of the context, what was visible in it."""
         self.truth, self.t = truth, t
         self.changed += [(t, change) for change in truth.cells]
+        if self.mapping:
+            self.solid |= surface_cells(truth)
         if t < self.context:
             self.poses.append(pose_of(truth))
             for item in truth.objects:

@@ -115,16 +115,81 @@ def clearance(truth: TruthState, turn: float = 0.0, half_width: float = 0.4) -> 
     pose = pose_of(truth)
     if truth.depth is None or truth.intrinsics is None or truth.world_from_camera is None:
         raise ContractError("clearance needs TruthState.depth, intrinsics and world_from_camera")
-    height, width = truth.depth.shape
-    k, depth = truth.intrinsics, truth.depth.astype(np.float64)
-    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    hit = np.isfinite(depth)
-    z = np.where(hit, depth, 0.0)
-    local = np.stack([(u - k[0, 2]) / k[0, 0] * z, (v - k[1, 2]) / k[1, 1] * z, z], axis=-1)
-    points = local @ truth.world_from_camera[:3, :3].T
+    points, hit = _points(truth), np.isfinite(truth.depth)
     ahead = heading(pose.yaw + turn)
     along = points @ ahead
     across = np.abs(points @ np.array([ahead[2], 0.0, -ahead[0]]))
     level = points[..., 1] + pose.eye[1] - pose.floor
     inside = hit & (along > 0) & (across < half_width) & (level > 0.3) & (level < 1.8)
     return float(along[inside].min()) if inside.any() else 48.0
+
+
+def surface_cells(truth: TruthState) -> set[tuple[int, int, int]]:
+    """The cells (x, y, z) of the static world whose surface is in the frame, nearer than 16 m; none without depth."""
+    if truth.depth is None or truth.intrinsics is None or truth.world_from_camera is None:
+        return set()
+    points = _points(truth)
+    near = np.isfinite(truth.depth) & (truth.depth < 16.0)
+    if truth.segmentation is not None:
+        near &= truth.segmentation == 0
+    inward = points[near] * (1 + 1e-3 / np.maximum(1e-6, np.linalg.norm(points[near], axis=-1, keepdims=True)))
+    cells = np.unique(np.floor(inward + truth.world_from_camera[:3, 3]).astype(int), axis=0)
+    return {(int(x), int(y), int(z)) for x, y, z in cells}
+
+
+def hiding_places(
+    solid: set[tuple[int, int, int]], eye: NDArray[np.float64], box: NDArray[np.float64], reach: float
+) -> list[NDArray[np.float64]]:
+    """Places for the eye, nearest first, from which known cells stand before every point of a box.
+
+    Args:
+        solid: Known cells.
+        eye: (3,) metres, where the body is; it can walk straight to each place.
+        box: (N, 3) points of what is to be hidden.
+        reach: Metres to walk at most.
+    """
+    steps = np.arange(-reach, reach + 0.01, 0.5)
+    found: list[tuple[float, NDArray[np.float64]]] = []
+    for dx in steps:
+        for dz in steps:
+            place = eye + np.array([dx, 0.0, dz])
+            walk = math.hypot(dx, dz)
+            apart = math.hypot(*(place - box[0])[[0, 2]])
+            if not 0.75 <= walk <= reach or apart < 1.5:
+                continue
+            if all(_blocked(solid, place, point) for point in box) and not _on_the_way(solid, eye, place):
+                found.append((walk, place))
+    return [place for _, place in sorted(found, key=lambda entry: entry[0])]
+
+
+def _blocked(solid: set[tuple[int, int, int]], a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Whether a known cell lies on the line between two points, without the last half metre."""
+    length = float(np.linalg.norm(b - a))
+    along = np.arange(0.0, max(0.1, length - 0.5), 0.1)[:, None] / length
+    return any((int(x), int(y), int(z)) in solid for x, y, z in np.floor(a + along * (b - a)))
+
+
+def _on_the_way(solid: set[tuple[int, int, int]], a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Whether a known cell stands in the body's way between two places of the eye."""
+    way = b - a
+    side = 0.4 * np.array([way[2], 0.0, -way[0]]) / max(1e-6, math.hypot(way[0], way[2]))
+    beyond = b + 0.4 * way / max(1e-6, float(np.linalg.norm(way)))
+    return any(
+        _blocked(solid, a + shift + drop, beyond + shift + drop)
+        for shift in (-side, np.zeros(3), side)
+        for drop in (np.zeros(3), np.array([0.0, -1.0, 0.0]))
+    )
+
+
+def _points(truth: TruthState) -> NDArray[np.float64]:
+    """(H, W, 3) float64: what each pixel shows, relative to the eye, in world axes; zero where there is nothing."""
+    assert truth.depth is not None
+    assert truth.intrinsics is not None
+    assert truth.world_from_camera is not None
+    height, width = truth.depth.shape
+    k, depth = truth.intrinsics, truth.depth.astype(np.float64)
+    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    z = np.where(np.isfinite(depth), depth, 0.0)
+    local = np.stack([(u - k[0, 2]) / k[0, 0] * z, (v - k[1, 2]) / k[1, 1] * z, z], axis=-1)
+    points: NDArray[np.float64] = local @ truth.world_from_camera[:3, :3].T
+    return points

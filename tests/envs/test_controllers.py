@@ -21,7 +21,7 @@ FRAME = np.zeros((64, 64, 3), np.uint8)
 
 
 def play(
-    controller: Any, env: Court, steps: int, *, seed: int = 0, sham: bool = False
+    controller: Any, env: Any, steps: int, *, seed: int = 0, sham: bool = False
 ) -> tuple[list[TruthState], list[Any]]:
     states, played = [env.truth()], []
     controller.reset(seed=seed, action_space=env.action_space, truth=states[0], sham=sham)
