@@ -37,11 +37,11 @@ imports: $(VENV)/.installed-dev
 
 # Installed again only when one of the files that decide the packages changes.
 $(VENV)/.installed: $(VENV)/bin/pip pyproject.toml setup.py constraints.txt
-	$(BIN)/pip install -q -c constraints.txt -e .
+	PYTHONWARNINGS=ignore $(BIN)/pip install -q -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install -q -c constraints.txt -e . --group dev
+	PYTHONWARNINGS=ignore $(BIN)/pip install -q -c constraints.txt -e . --group dev
 	@touch $@
 
 # Debian's python3 comes without ensurepip (package python3-venv), so there is a second way to a pip.

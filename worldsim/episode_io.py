@@ -153,7 +153,13 @@ class EpisodeWriter:
         folder.mkdir(parents=True)
         self._provenance = dict(provenance)
         self._truth = video.LosslessWriter(folder / "truth", size, fps)
-        self._generated = {key: video.LosslessWriter(folder / key.stem, size, fps) for key in rollouts}
+        timeless = {k: v for k, v in self._provenance.items() if k != "created"}  # equal runs, equal bytes
+        self._generated = {
+            key: video.LosslessWriter(
+                folder / key.stem, size, fps, metadata=timeless | {"rollout": key.stem, "seed": key.seed}
+            )
+            for key in rollouts
+        }
         self._rollouts = tuple(rollouts)
         self._optional: dict[str, Any] = {}
         self._lines = (folder / "truth.jsonl").open("w", encoding="utf-8")

@@ -36,6 +36,7 @@ from worldsim.plan import (
 )
 from worldsim.progress import Progress
 from worldsim.protocols import Closeable, EpisodeGroup, TruthEnv, WorldModel
+from worldsim.provenance import provenance
 from worldsim.rollout import Settings, episode_row, roll_group
 from worldsim.store import RunStore, check_same
 from worldsim.types import Episode, FrameSource, Scenario
@@ -307,7 +308,9 @@ def _settings(prepared: Prepared, size: tuple[int, int], env: TruthEnv) -> Setti
         threads=config.env_threads,
         noop=noop(env.action_space),
         to_model=action_map(env.action_space, prepared.model.spec),
-        provenance={"model": prepared.model.spec.name},
+        provenance=provenance(
+            model=prepared.model.spec.name, model_hash=getattr(prepared.model, "model_hash", None), created=utc_now()
+        ),
     )
 
 

@@ -143,7 +143,13 @@ def roll_group(
     try:
         keys = [[row.key for rows in passes for row in rows if row.lane == i] for i in range(len(lanes))]
         for lane, lane_keys in zip(lanes, keys, strict=True):
-            provenance = {**settings.provenance, "world_seed": lane.planned.world_seed, "seed": lane_keys[0].seed}
+            provenance = {
+                **settings.provenance,
+                "scenario": scenario.name,
+                "world_seed": lane.planned.world_seed,
+                "prompt": scenario.prompts[0][1] if scenario.prompts else "",
+                "seed": lane_keys[0].seed,
+            }
             writers.append(
                 store.begin(
                     lane.planned.episode,
