@@ -225,7 +225,7 @@ class L1Revealed(_RegionL1):
 class UsefulHorizon(FrameMetric):
     """The last horizon before the skill of L1, against the best null at each horizon, falls below 0.1."""
 
-    nulls: ClassVar[tuple[str, ...]] = ("frozen", "copy-context", "context-mean")  # those that know only the context
+    nulls: ClassVar[tuple[str, ...]] = ("frozen", "copy-context", "context-mean", "other-episode")  # noise never wins
     columns = (*nulls, "ceiling")
     threshold: ClassVar[float] = 0.1
     spec: ClassVar[MetricSpec] = MetricSpec(
@@ -248,10 +248,13 @@ class UsefulHorizon(FrameMetric):
         if not len(context):
             return [(None, "no context frame", 1.0, {})] * len(frames)
         first = episode.context_length - 1
-        details = {
-            name: fidelity.l1(truth, np.stack([null_frame(name, context, t - first, seed=0) for t in frames]))
-            for name in self.nulls
-        }
+        details = {}
+        for name in self.nulls:
+            if name == "other-episode" and episode.other is None:
+                details[name] = np.ones(len(frames))  # as wrong as can be: it is never the best null
+                continue
+            drawn = [null_frame(name, context, t - first, seed=0, other=episode.other) for t in frames]
+            details[name] = fidelity.l1(truth, np.stack(drawn))
         details["ceiling"] = np.zeros(len(frames))  # the truth itself, where its future is closed
         if episode.rerun is not None:
             details["ceiling"] = fidelity.l1(truth, np.stack([np.asarray(episode.rerun.frames[t]) for t in frames]))

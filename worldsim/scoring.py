@@ -39,8 +39,8 @@ def observe_all(
     Args:
         metrics: Instances.
         groups: Episodes, twins together.
-        others: Frames of another world for the null "other-episode"; without it, or where it gives None, that null is
-            undefined with a reason.
+        others: Frames of another world for the null "other-episode" (default: `Episode.other`); where there are none,
+            that null is undefined with a reason.
         codec: The model's round trip, for episodes that were recorded without theirs (`Episode.codec`); either gives
             the source "ceiling_codec".
 
@@ -49,8 +49,8 @@ def observe_all(
         its reason instead: one broken metric never loses a run.
     """
     for group in groups:
-        held = tuple(_hold(episode) for episode in group)
-        for source, build in _sources(held, others, codec):
+        held = tuple(_hold(episode, others) for episode in group)
+        for source, build in _sources(held, codec):
             seen = _build(held, source, build)
             for metric in metrics:
                 if isinstance(seen, str):
@@ -59,12 +59,10 @@ def observe_all(
                     yield from _observe(metric, seen, source)
 
 
-def _sources(
-    group: EpisodeGroup, others: Others | None, codec: RoundTrip | None
-) -> Iterator[tuple[str, Callable[[Episode], Episode]]]:
+def _sources(group: EpisodeGroup, codec: RoundTrip | None) -> Iterator[tuple[str, Callable[[Episode], Episode]]]:
     yield "model", lambda episode: episode
     for name in NULLS:
-        yield f"null:{name}", partial(_as_null, name=name, others=others)
+        yield f"null:{name}", partial(_as_null, name=name)
     yield "ceiling", _as_ceiling
     if codec is not None or any(episode.codec is not None for episode in group):
         yield "ceiling_codec", partial(_as_codec, codec=codec)
@@ -105,8 +103,9 @@ def _undefined(metric: Metric, episode: Episode, source: str, reason: str) -> Ob
     )
 
 
-def _hold(episode: Episode) -> Episode:
+def _hold(episode: Episode, others: Others | None) -> Episode:
     """The same episode with its frames kept in memory once decoded, for all metrics and sources."""
+    other = others(episode) if others is not None else episode.other
 
     def keep(trajectory: Trajectory) -> Trajectory:
         return replace(trajectory, frames=CachedFrames(trajectory.frames))
@@ -116,6 +115,7 @@ def _hold(episode: Episode) -> Episode:
         truth=keep(episode.truth),
         generated=tuple(replace(r, trajectory=keep(r.trajectory)) for r in episode.generated),
         rerun=keep(episode.rerun) if episode.rerun is not None else None,
+        other=CachedFrames(other) if other is not None else None,
     )
 
 
@@ -124,12 +124,11 @@ def _with_frames(episode: Episode, frames: FrameSource) -> Episode:
     return replace(episode, generated=(Rollout(trajectory=trajectory),))
 
 
-def _as_null(episode: Episode, name: str, others: Others | None) -> Episode:
+def _as_null(episode: Episode, name: str) -> Episode:
     frames = episode.truth.frames
-    other = others(episode) if others is not None and name == "other-episode" else None
     # The seed depends on the world alone: the anchors of two models on one suite are the same bytes.
     seed = hash_seed("null", episode.scenario, episode.world_seed)
-    return _with_frames(episode, NullFrames(name, frames[: episode.context_length], len(frames), seed, other))
+    return _with_frames(episode, NullFrames(name, frames[: episode.context_length], len(frames), seed, episode.other))
 
 
 def _as_codec(episode: Episode, codec: RoundTrip | None) -> Episode:

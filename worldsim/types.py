@@ -290,6 +290,7 @@ class Episode:
         pair_id: Episodes with the same pair_id are twins (an edit and its sham).
         variant: "main" or "sham".
         prompt: The prompt of the first frame.
+        other: The truth's frames in another world of the same scenario, for the null "other-episode"; None = not known.
     """
 
     id: str
@@ -305,6 +306,7 @@ class Episode:
     pair_id: str = ""
     variant: str = "main"
     prompt: str = ""
+    other: FrameSource | None = None
 
     def __post_init__(self) -> None:
         if self.context_length < 0 or self.context_length > len(self.truth.frames):

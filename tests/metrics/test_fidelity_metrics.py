@@ -186,6 +186,15 @@ def test_the_useful_horizon_ends_where_the_prediction_turns_to_noise() -> None:
     assert score.curve is not None and score.curve[8] == 1.0 and score.curve[12] < 0  # type: ignore[operator]
 
 
+def test_another_world_that_looks_alike_is_a_null_of_the_useful_horizon() -> None:
+    """Where every world looks the same, showing another one is no skill."""
+    dimmer = [toy_episode(seed, horizon=8, fault=lambda frames: frames - frames // 16) for seed in range(4)]
+    alone = UsefulHorizon().observe(tuple(dimmer))
+    alike = UsefulHorizon().observe(tuple(replace(e, other=e.generated[0].trajectory.frames) for e in dimmer))
+    assert UsefulHorizon().reduce(alone).value == 8.0
+    assert UsefulHorizon().reduce(alike).value == 0.0
+
+
 def test_two_thousand_steps_are_read_frame_by_frame() -> None:
     class Far:
         """2,000 frames of which at most one is in memory; counts what is read."""
