@@ -167,6 +167,21 @@ class ForgetsTime(Shifter):
         return {**super().snapshot(index), "t": 0}
 
 
+class StreamsBackwards(Shifter):
+    def __init__(self) -> None:
+        super().__init__(n=2)
+
+    def stream(self, actions: Any) -> Any:
+        frames = self.step(actions).frames
+        yield Prediction(frames=frames[:, 1:])
+        yield Prediction(frames=frames[:, :1])
+
+
+class FloatCodec(Shifter):
+    def round_trip(self, frames: Any) -> Any:
+        return frames / 2
+
+
 class ClosesOnce(Shifter):
     closed = False
 
@@ -198,6 +213,8 @@ BROKEN_MODELS: dict[type[Any], str] = {
     NeedsFrames: "text alone",
     PromptsAll: "set_prompt",
     ForgetsTime: "snapshot and restore",
+    StreamsBackwards: "stream",
+    FloatCodec: "round_trip",
     ClosesOnce: "close",
 }
 

@@ -76,6 +76,11 @@ class Shifter:
     def restore(self, state: Any, index: int) -> None:
         self.worlds[index] = trees.copy(dict(state))
 
+    def stream(self, actions: Any) -> Any:
+        frames = self.step(actions).frames
+        for t in range(frames.shape[1]):
+            yield Prediction(frames=frames[:, t : t + 1])
+
     def set_prompt(self, prompts: Sequence[str], indices: Sequence[int] | None = None) -> None:
         rows = range(len(self.worlds)) if indices is None else indices
         for i, prompt in zip(rows, prompts, strict=True):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from worldsim import trees
+from worldsim.checks.abilities import ABILITIES
 from worldsim.checks.bench import Bench, equal, global_randomness
 from worldsim.checks.report import Broken, Clauses, Report, Skip
-from worldsim.errors import ConfigError, UnsupportedError
-from worldsim.protocols import Bindable, Closeable, Promptable, Snapshotable, TruthEnv
+from worldsim.errors import ConfigError
+from worldsim.protocols import Bindable, TruthEnv
 from worldsim.types import ModelSpec, Prediction
 
 #: Levels of 255 by which a world may differ alone and in a batch: matrix products round differently at other sizes.
@@ -316,80 +316,4 @@ def _text_alone(b: Bench) -> None:
         raise Broken(f"frames are {frames.shape[2:]}, expected {(*b.size(), 3)}")
 
 
-@_clause(
-    "set_prompt",
-    expected="set_prompt(prompts, indices) changes the prompt of these worlds only, from the next step on",
-    remedy="keep one prompt a row, and write only the rows in `indices`",
-    needs=("same seed, same frames",),
-)
-def _set_prompt(b: Bench) -> None:
-    if not isinstance(b.model, Promptable):
-        raise Skip("the model has no set_prompt")
-    start, actions = b.start(range(b.batch)), b.actions(b.batch)
-    expected = b.run(start)
-    b.reset(start)
-    b.play(actions[:1])
-    b.model.set_prompt(["a yellow desert"], [0])
-    got = b.play(actions[1:])
-    equal(expected[1:, b.spec.frames_per_step :], got[1:], "worlds that were not named changed: ")
-
-
-@_clause(
-    "snapshot and restore",
-    expected="snapshot(i) is a tree of plain values; after restore what follows is bit-equal, in any row of the batch",
-    remedy="put the whole state of the row into the snapshot (caches, generator state, counters) and copy it both ways",
-    needs=("same seed, same frames",),
-)
-def _snapshot(b: Bench) -> str:
-    if not isinstance(b.model, Snapshotable):
-        raise Skip("the model has no snapshot")
-    b.reset(b.start(range(b.batch)))
-    actions = b.actions(b.batch)
-    b.play(actions[:1])
-    try:
-        state = b.model.snapshot(0)
-    except UnsupportedError as error:
-        raise Skip(str(error)) from error
-    flat = trees.flatten(state)
-    kept = {name: array.copy() for name, array in flat.items()}
-    expected = b.play(actions[1:])
-    if not trees.equal(kept, flat):
-        raise Broken("the snapshot changed while the model stepped on")
-    last = b.batch - 1
-    for row in (0, last):
-        b.model.restore(trees.unflatten(kept), row)
-    alike = [trees.map_leaves(lambda x: np.repeat(x[:1], b.batch, axis=0), a) for a in actions[1:]]
-    got = b.play(alike)
-    equal(expected[:1], got[:1], "after restore into its own row ")
-    if last:
-        equal(expected[:1], got[last:], "after restore into another row ")
-    return f"{sum(a.nbytes for a in kept.values()) / 1e3:.3g} kB"
-
-
-@_clause(
-    "speed",
-    expected="a step takes a finite time (for your information)",
-    remedy="see the traceback",
-    needs=("step",),
-)
-def _speed(b: Bench) -> str:
-    b.reset(b.start(range(b.batch)))
-    actions = b.actions(b.batch)
-    b.play(actions[:1])
-    began = time.perf_counter()
-    frames = b.play(actions[1:])
-    seconds = (time.perf_counter() - began) / (frames.shape[0] * frames.shape[1])
-    return f"{1e3 * seconds:.3g} ms a frame (batch {b.batch})"
-
-
-@_clause(
-    "close",
-    expected="close() releases everything and may be called twice",
-    remedy="make close() idempotent",
-    needs=("spec",),
-)
-def _close(b: Bench) -> None:
-    if not isinstance(b.model, Closeable):
-        raise Skip("the model has no close")
-    b.model.close()
-    b.model.close()
+CLAUSES.extend(ABILITIES)

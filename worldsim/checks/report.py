@@ -121,6 +121,10 @@ class Clauses(Generic[S]):
 
         return add
 
+    def extend(self, other: Clauses[S]) -> None:
+        """Adds all clauses of another table; their `needs` may name clauses of this one."""
+        self._entries += other._entries
+
     @property
     def names(self) -> list[str]:
         """The names, in order."""
