@@ -172,8 +172,9 @@ def _blocked(solid: set[tuple[int, int, int]], a: NDArray[np.float64], b: NDArra
 def _on_the_way(solid: set[tuple[int, int, int]], a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
     """Whether a known cell stands in the body's way between two places of the eye."""
     way = b - a
+    # 0.4 m are the body and a little more; 0.5 m make good what `_blocked` leaves out at the end.
     side = 0.4 * np.array([way[2], 0.0, -way[0]]) / max(1e-6, math.hypot(way[0], way[2]))
-    beyond = b + 0.4 * way / max(1e-6, float(np.linalg.norm(way)))
+    beyond = b + 0.9 * way / max(1e-6, float(np.linalg.norm(way)))
     return any(
         _blocked(solid, a + shift + drop, beyond + shift + drop)
         for shift in (-side, np.zeros(3), side)
