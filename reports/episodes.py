@@ -83,16 +83,10 @@ def choices(data: RunData, rows: Sequence[SummaryRow]) -> tuple[Choice, ...]:
             continue
         at = {"worst": 0, "median": (len(order) - 1) // 2, "best": len(order) - 1}
         names = list(at) if len(order) > 2 else ["worst", "best"] if len(order) == 2 else ["best"]
-        same = values[order[0]] == values[order[-1]]
-        picks = tuple(
-            ("only" if len(order) == 1 else name, order[at[name]], numbers.number(values[order[at[name]]]))
-            for name in names
-        )
-        note = (
-            f"All {len(order)} episodes score the same, so the ranks mean nothing here."
-            if same and len(order) > 1
-            else ""
-        )
+        same = len(order) > 1 and values[order[0]] == values[order[-1]]
+        note = f"All {len(order)} episodes score the same; three of them are shown." if same else ""
+        word = "equal" if same else "only" if len(order) == 1 else ""
+        picks = tuple((word or name, order[at[name]], numbers.number(values[order[at[name]]])) for name in names)
         out.append(Choice(metric=row.metric, picks=picks, note=note))
     return tuple(out)
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from worldsim.reports import numbers
 from worldsim.reports.data import SummaryRow, make
+from worldsim.reports.headline import why_no_skill
 from worldsim.reports.verdict import primary, standing, verdict
-from worldsim.reports.view import why_no_skill
 
 BAR = 17  # characters from floor to ceiling, both included
 WIDE = 110  # columns from which on everything fits
