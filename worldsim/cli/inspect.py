@@ -106,7 +106,8 @@ def show(name: str, folder: str | Path = "runs") -> int:
             shown += _show_definition(kind.removesuffix("s"), full, table.target(full))
     if ".py:" in name:
         shown += _show_definition("file", name, name)
-    shown += _show_scenarios(name)
+    if not shown or name.isidentifier():  # "fidelity.psnr" and "me/mine" are no scenarios: spare the reading
+        shown += _show_scenarios(name)
     if shown:
         return 0
     known = [known for table in REGISTRIES.values() for known in table.names()]
