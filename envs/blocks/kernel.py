@@ -120,7 +120,13 @@ def trace(
     outside = ix < 0 or ix >= nx or iz < 0 or iz >= nz
     texel = 16.0 / focal  # texels a pixel at 1 m
     rects = _rectangles(boxes, camera, focal, height, width)
+    row = np.empty(boxes.shape[0], np.int64)  # the boxes that this row of pixels can see
     for v in range(height):
+        count = 0
+        for b in range(boxes.shape[0]):
+            if rects[b, 2] <= v <= rects[b, 3]:
+                row[count] = b
+                count += 1
         cy = (v + 0.5 - height * 0.5) / focal
         for u in range(width):
             cx = (u + 0.5 - width * 0.5) / focal
@@ -209,8 +215,9 @@ def trace(
                 if 0 < q < view and q < t and (px < 0 or px >= nx or pz < 0 or pz >= nz):
                     t, k, axis = q, horizon_kind, 1
                     x, y, z = math.floor(px), math.ceil(horizon_y) - 1, math.floor(pz)
-            for b in range(boxes.shape[0]):
-                if u < rects[b, 0] or u > rects[b, 1] or v < rects[b, 2] or v > rects[b, 3]:
+            for i in range(count):
+                b = row[i]
+                if u < rects[b, 0] or u > rects[b, 1]:
                     continue
                 a0, a1 = (boxes[b, 0] - ox) * gx, (boxes[b, 3] - ox) * gx
                 b0, b1 = (boxes[b, 1] - oy) * gy, (boxes[b, 4] - oy) * gy

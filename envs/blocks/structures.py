@@ -41,11 +41,11 @@ def tree(cells: _Cells, rng: np.random.Generator, x: int, y: int, z: int, wood: 
                     if abs(i) + abs(j) < 2 * radius or radius == 0:
                         _grow(cells, x + i, y + level, z + j, leaves)
     else:
-        middle, radius = y + trunk - 0.5, 2.3 if wood == "oak" else 1.9
+        middle, wide = y + trunk - 0.5, 2.3 if wood == "oak" else 1.9
         for i in range(-3, 4):
             for j in range(-3, 4):
                 for k in range(trunk - 3, trunk + 3):
-                    far = (i * i + j * j) / radius**2 + ((y + k - middle) / 1.9) ** 2
+                    far = (i * i + j * j) / wide**2 + ((y + k - middle) / 1.9) ** 2
                     if far < 0.75 or (far < 1.2 and rng.random() < 0.55):
                         _grow(cells, x + i, y + k, z + j, leaves)
     fill(cells, (x, y, z), (1, trunk, 1), log)
