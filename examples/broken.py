@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from worldsim import ModelSpec, Prediction
+from worldsim.envs.actions import noop
 from worldsim.envs.blocks.env import BlocksEnv
 
 
@@ -47,5 +48,5 @@ class BrokenEnv(BlocksEnv):
     def restore(self, state, dynamics_seed=None):
         """Goes back to the state, but one step later."""
         super().restore(state, dynamics_seed)
-        frame = self.step(self.action_space.sample())[0]
+        frame = self.step(noop(self.action_space))[0]
         return frame, self.truth()

@@ -86,6 +86,15 @@ def test_an_oracle_needs_a_truth() -> None:
         check_world_model(Oracle)
 
 
+def test_a_model_that_cannot_be_made_is_explained() -> None:
+    class Needs(Shifter):
+        def __init__(self, path: str) -> None:
+            super().__init__()
+
+    with pytest.raises(ContractError, match="default"):
+        check_world_model(Needs)
+
+
 def test_the_check_leaves_global_random_state_alone() -> None:
     np.random.seed(5)  # noqa: NPY002
     before = np.random.get_state()[1].tolist()  # noqa: NPY002

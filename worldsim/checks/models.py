@@ -11,7 +11,7 @@ from worldsim import trees
 from worldsim.checks.abilities import ABILITIES
 from worldsim.checks.bench import Bench, equal, global_randomness
 from worldsim.checks.report import Broken, Clauses, Report, Skip
-from worldsim.errors import ConfigError
+from worldsim.errors import ConfigError, ContractError, WorldsimError
 from worldsim.protocols import Bindable, TruthEnv
 from worldsim.types import ModelSpec, Prediction
 
@@ -35,13 +35,28 @@ def check_world_model(
 
     Raises:
         ConfigError: If the model looks at the truth and no `env` was given.
+        ContractError: If the model cannot be made.
     """
-    instance = model() if isinstance(model, type) or not hasattr(model, "reset") else model
+    instance = _made(model)
     if isinstance(instance, Bindable) and env is None:
         raise ConfigError(f"{type(instance).__name__} has bind(), so it looks at the truth: pass env=<factory>")
     spec = getattr(instance, "spec", None)
     name = spec.name if isinstance(spec, ModelSpec) else type(instance).__name__
     return CLAUSES.check(Bench(instance, env, size), f"world model {name}")
+
+
+def _made(model: Any) -> Any:
+    if not isinstance(model, type) and hasattr(model, "reset"):
+        return model
+    try:
+        return model()
+    except WorldsimError:
+        raise
+    except Exception as error:
+        raise ContractError(
+            f"the model cannot be made: {type(error).__name__}: {error}. Give every argument of its constructor a "
+            "default, or pass a factory that fills them in"
+        ) from error
 
 
 CLAUSES: Clauses[Bench] = Clauses()

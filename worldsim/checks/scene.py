@@ -43,6 +43,12 @@ class Scene:
             self._env = self.make()
         return self._env
 
+    @property
+    def name(self) -> str:
+        """The class of the environment, or the factory's name if it made none."""
+        made = self._env
+        return type(made).__name__ if made is not None else str(getattr(self.make, "__name__", "that cannot be made"))
+
     def fresh(self) -> TruthEnv:
         """A copy that was never reset; the last fresh one is closed."""
         if self._other is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def check_truth_env(factory: Callable[[], TruthEnv], *, steps: int = 8) -> Repor
     """
     scene = Scene(factory, steps)
     try:
-        return CLAUSES.check(scene, f"truth environment {getattr(factory, '__name__', type(factory).__name__)}")
+        report = CLAUSES.check(scene, "")
+        return replace(report, subject=f"truth environment {scene.name}")
     finally:
         scene.close()
 
