@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,20 +91,22 @@ def is_free(truth: TruthState, cell: Sequence[int]) -> bool:
     )
 
 
-def free_cells(truth: TruthState, near: float, far: float) -> list[tuple[int, int, int]]:
-    """Free cells on the floor between two distances, those in the middle of the view first."""
+def free_cells(truth: TruthState, near: float, far: float) -> Iterator[tuple[int, int, int]]:
+    """Yields free cells on the floor between two distances, those in the middle of the view first."""
     pose = pose_of(truth)
-    y, reach = int(pose.floor), math.ceil(far)
-    cx, cz = math.floor(pose.eye[0]), math.floor(pose.eye[2])
-    ahead = heading(pose.yaw)
-    found = []
-    for x in range(cx - reach, cx + reach + 1):
-        for z in range(cz - reach, cz + reach + 1):
-            gap = np.array([x + 0.5 - pose.eye[0], 0.0, z + 0.5 - pose.eye[2]])
-            distance = float(np.hypot(gap[0], gap[2]))
-            if near <= distance <= far and gap @ ahead > 0.7 * distance and is_free(truth, (x, y, z)):
-                found.append((-float(gap @ ahead) / distance, (x, y, z)))
-    return [cell for _, cell in sorted(found)]
+    reach = np.arange(-math.ceil(far), math.ceil(far) + 1)
+    x, z = (g.ravel() for g in np.meshgrid(math.floor(pose.eye[0]) + reach, math.floor(pose.eye[2]) + reach))
+    middles = np.stack([x + 0.5, np.full(x.shape, pose.floor), z + 0.5], axis=-1)
+    gaps = (middles - pose.eye)[:, [0, 2]]
+    distance = np.linalg.norm(gaps, axis=-1)
+    centred = gaps @ heading(pose.yaw)[[0, 2]] / np.maximum(distance, 1e-6)
+    likely = (distance >= near) & (distance <= far) & (centred > 0.7)
+    likely[likely] = on_floor(truth, middles[likely])
+    order = np.lexsort((z, x, -centred))
+    for i in order[likely[order]]:
+        cell = (int(x[i]), int(pose.floor), int(z[i]))
+        if is_free(truth, cell):
+            yield cell
 
 
 def clearance(truth: TruthState, turn: float = 0.0, half_width: float = 0.4) -> float:

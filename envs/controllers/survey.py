@@ -93,8 +93,7 @@ def find_floor(scene: Scene, near: float = 2.4, far: float = 4.2, *, linger: boo
         Aborted: If none comes into view during the context.
     """
     for _ in range(max(1, scene.context - FRAMES_KNOWN)):
-        cells = free_cells(scene.truth, near, far)
-        for x, y, z in cells:
+        for x, y, z in free_cells(scene.truth, near, far):
             around = [(x + 1, y, z), (x - 1, y, z), (x, y, z + 1), (x, y, z - 1)]
             beside = [c for c in around if is_free(scene.truth, c)]
             if beside:
