@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -159,13 +159,19 @@ class RunData:
         return {episode: tuple(rows) for episode, rows in out.items()}
 
 
+@cache
+def names_of(cls: type[Any]) -> tuple[str, ...]:
+    """The fields of a row; kept, because tables have many rows."""
+    return tuple(f.name for f in fields(cls))
+
+
 def make(cls: type[T], raw: Mapping[str, Any]) -> T:
     """Fills a row from JSON: unknown keys are ignored, absent or null ones take the default, lists become tuples."""
     known: dict[str, Any] = {}
-    for f in fields(cls):  # type: ignore[arg-type]
-        value = raw.get(f.name)
+    for name in names_of(cls):  # type: ignore[arg-type]  # mypy does not see that a class is hashable
+        value = raw.get(name)
         if value is not None:
-            known[f.name] = tuple(value) if isinstance(value, list) else value
+            known[name] = tuple(value) if isinstance(value, list) else value
     return cls(**known)
 
 
@@ -211,18 +217,23 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def read_curves(path: Path) -> dict[CurveKey, tuple[CurvePoint, ...]]:
     """The rows of curves.jsonl, gathered into curves ordered by h."""
-    gathered: dict[CurveKey, list[CurvePoint]] = {}
+    gathered: dict[tuple[str, str, str, str, str], list[CurvePoint]] = {}
     for row in read_lines(path):
-        key = CurveKey(
-            metric=row["metric"],
-            scenario=row.get("scenario") or "*",
-            source=row.get("source") or "model",
-            arm=row.get("arm") or "free",
-            episode=row.get("episode") or "*",
+        key = (
+            row["metric"],
+            row.get("scenario") or "*",
+            row.get("source") or "model",
+            row.get("arm") or "free",
+            row.get("episode") or "*",
         )
         point = CurvePoint(h=int(row["h"]), value=row.get("value"), low=row.get("low"), high=row.get("high"))
         gathered.setdefault(key, []).append(point)
-    return {key: tuple(sorted(points, key=lambda p: p.h)) for key, points in gathered.items()}
+    return {
+        CurveKey(metric=metric, scenario=scenario, source=source, arm=arm, episode=episode): tuple(
+            sorted(points, key=lambda p: p.h)
+        )
+        for (metric, scenario, source, arm, episode), points in gathered.items()
+    }
 
 
 def read_run(path: Path) -> RunData:
