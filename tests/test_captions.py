@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from worldsim.captions import (
@@ -63,6 +63,7 @@ FACTS = st.builds(
 )
 
 
+@settings(deadline=None)  # no timed tests
 @given(FACTS, st.integers(0, 50))
 @example(Facts(), 0)
 @example(Facts(time="night"), 0)

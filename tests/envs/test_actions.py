@@ -5,7 +5,7 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldsim import trees
@@ -53,6 +53,7 @@ def test_maps_keep_leading_axes(form: str, target: str, shape: tuple[int, ...]) 
         assert SPACES[target].contains(trees.index(out, index))
 
 
+@settings(deadline=None)  # no timed tests
 @given(st.lists(st.integers(0, 15), min_size=1, max_size=8))
 def test_discrete_goes_to_minerl_and_back(indices: list[int]) -> None:
     there = actions.find_map(SPACES["discrete"], SPACES["minerl"])
@@ -60,6 +61,7 @@ def test_discrete_goes_to_minerl_and_back(indices: list[int]) -> None:
     assert back(there(np.array(indices))).tolist() == indices
 
 
+@settings(deadline=None)  # no timed tests
 @given(st.lists(st.floats(-15, 15, width=32), min_size=2, max_size=2), st.sampled_from(["forward", "back", "jump"]))
 def test_what_the_continuous_space_can_express_comes_back(camera: list[float], key: str) -> None:
     action = {**actions.noop(SPACES["minerl"]), key: np.int64(1), "camera": np.array(camera, np.float32)}
