@@ -206,8 +206,11 @@ def _walk(
 ) -> int:
     seed, tick = flags[SEED], flags[TICK]
     dx, dz = body[0] - place[o, 0], body[2] - place[o, 2]
-    if table[o, HOSTILE] and dx * dx + dz * dz < 256.0:
-        motion[o, 1], motion[o, 2] = math.atan2(-dx, dz), 0.12
+    if table[o, HOSTILE] and dx * dx + dz * dz < 576.0:  # 24 m
+        if _random(seed, tick, o, 6) < 0.06:
+            table[o, STATE] = 0
+        if table[o, STATE] == 0:  # comes straight on; after it has met a wall, it tries another way for a while
+            motion[o, 1], motion[o, 2] = math.atan2(-dx, dz), 0.12
     elif _random(seed, tick, o, 1) < 0.04:  # a new mind every second or so
         motion[o, 1] = _random(seed, tick, o, 2) * 2 * math.pi
         motion[o, 2] = 0.06 if _random(seed, tick, o, 3) < 0.7 else 0.0
@@ -231,8 +234,9 @@ def _walk(
         step = _clip(cells, solid, place, rel, table, o, box, 1, 1.1)
         if step == 1.1 and _random(seed, tick, o, 4) < 0.3:
             motion[o, 0] = 0.3  # hops: 1.1 m high
-        elif table[o, HOSTILE] == 0:
+        elif table[o, HOSTILE] == 0 or dx * dx + dz * dz > 4.0:
             motion[o, 1] = _random(seed, tick, o, 5) * 2 * math.pi
+            table[o, STATE] = table[o, HOSTILE]
     return 1
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from worldsim.envs.blocks import objects
 from worldsim.envs.blocks.kinds import WATER, column_tops
 from worldsim.envs.blocks.layout import Layout
-from worldsim.envs.blocks.physics import SEED
+from worldsim.envs.blocks.physics import AIR_DRAG, GRAVITY_STEP, GROUND, SEED
 from worldsim.envs.blocks.processes import NATURE, plant_all
 from worldsim.envs.blocks.state import World
 from worldsim.seeding import hash_seed
@@ -39,6 +39,7 @@ def start(layout: Layout, dynamics_seed: int, *, hour: float | None = None, open
         tops=column_tops(cells),
         body=np.array([*layout.spawn, 0.0, 0.0, 0.0, (layout.yaw + 180.0) % 360.0 - 180.0, 0.0]),
     )
+    world.flags[GROUND], world.body[4] = 1, -GRAVITY_STEP * AIR_DRAG  # as a body that stands
     world.flags[SEED] = int(dynamics_seed) if is_open else hash_seed("blocks-closed", layout.seed)
     for spec in layout.objects:
         kind = f"{spec.colour}_{spec.kind}" if spec.colour else spec.kind

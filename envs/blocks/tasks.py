@@ -1,7 +1,7 @@
 """Tasks with reward and an end, for policies: navigate, collect, build, survive the night; levels 1 to 3.
 
 The reward of a step is the gain of a potential that depends on the state only, +1 on success and -1 on failure; both
-end the episode, as does the time limit. What a task knows lies in `World.task` as plain values: it is in every snapshot.
+end the episode, as does the time limit. What a task knows lies in `World.task`, so it is in every snapshot.
 """
 
 from __future__ import annotations
@@ -120,11 +120,12 @@ def reachable(world: World) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 def _spot(world: World, rng: np.random.Generator, near: int, far: int) -> tuple[int, int, int]:
-    """A free cell (x, y, z) on the ground, `near` to `far` steps away, or as near to that as there is one."""
-    places = [(x, y, z, steps) for (x, z), (y, steps) in reachable(world).items() if steps > 1]
+    """A free cell (x, y, z) on level ground, `near` to `far` steps away, or as near to that as there is one."""
+    places = [(x, y, z, steps) for (x, z), (y, steps) in reachable(world).items() if steps > 1]  # the nearest first
     if not places:
         raise ConfigError(f"world {world.world_seed} of {world.preset!r} has no free place near its start for a task")
-    wanted = [p for p in places if near <= p[3] <= far]
+    level = [p for p in places if p[1] == places[0][1] and near <= p[3] <= far]
+    wanted = level or [p for p in places if near <= p[3] <= far]
     x, y, z, _ = wanted[int(rng.integers(len(wanted)))] if wanted else max(places, key=lambda p: -abs(p[3] - near))
     return x, y, z
 
