@@ -34,7 +34,7 @@ def arena(seed: int, rng: np.random.Generator) -> Layout:
     objects = _things(free, rng)
     spots = np.argwhere(free)
     spots = np.stack([spots[:, 0], np.full(len(spots), _FLOOR), spots[:, 1]], axis=1)
-    spawn, yaw = viewpoint(cells, spots, objects, rng, far=9.0)
+    spawn, yaw = viewpoint(cells, spots, objects, rng, far=7.0, draws=40)
     cells.setflags(write=False)
     return Layout(
         preset="arena",
