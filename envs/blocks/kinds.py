@@ -152,7 +152,7 @@ FALLS: Final = _flags("falls")
 REPLACEABLE: Final = _flags("replaceable")
 CROPS: Final = tuple(BY_NAME[f"wheat_{stage}"].id for stage in range(CROP_STAGES))
 
-#: How the renderer meets a kind, bit by bit, (128,) uint8: see `kernel.py`.
+#: How the renderer meets a kind, bit by bit, (128,) uint8: see `trace.py`.
 CROSS, LOW, CUTOUT, GLOWS, FLUID = 1, 2, 4, 8, 16
 
 

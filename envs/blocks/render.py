@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.envs.blocks.camera import VERTICAL_FOV, focal_length
-from worldsim.envs.blocks.kernel import shade, trace
 from worldsim.envs.blocks.kinds import EMISSIVE, FIRST_PART, RENDER_FLAGS
 from worldsim.envs.blocks.light import sky_at
+from worldsim.envs.blocks.shade import shade
 from worldsim.envs.blocks.textures import atlas
+from worldsim.envs.blocks.trace import trace
 
 NO_BOXES: NDArray[np.float64] = np.zeros((0, 9))
 
