@@ -189,7 +189,7 @@ def _all_built(world: World) -> bool | None:
 
 def _night(world: World, level: int, rng: np.random.Generator) -> dict[str, Any]:
     for _ in range((1, 2, 4)[level - 1]):
-        x, y, z = _spot(world, rng, 9, 30)
+        x, y, z = _spot(world, rng, 9, 16)
         objects.add(world, "zombie", (x + 0.5, float(y), z + 0.5))
     world.day = (24.0 - NIGHT + DAWN) / world.task["limit"]  # dawn comes when the time is over
     return {"say": "Do not let a zombie touch you until dawn."}
@@ -235,7 +235,7 @@ TASKS: Final[Mapping[str, Task]] = {
         Task(
             name="survive-night",
             presets=("arena", "arena", "village"),
-            steps=(200, 400, 800),
+            steps=(300, 600, 1200),
             prepare=_night,
             potential=_survived,
             outcome=_dawn,

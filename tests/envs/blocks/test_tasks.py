@@ -122,7 +122,7 @@ def test_the_night_is_survived_by_running_and_lost_by_standing() -> None:
         player = Player(env)
         while not player.ended and player.steps < 400:
             player.do()
-        lost += player.total < 0.01 * 200
+        lost += player.total < 2.5
         env.reset(seed=seed)
         player = Player(env)
         while not player.ended and player.steps < 400:
@@ -136,10 +136,10 @@ def test_the_night_is_survived_by_running_and_lost_by_standing() -> None:
             for x, z in walk_path(env, away)[:4]:
                 _, yaw = turn_to(env, (x + 0.5, 4.62, z + 0.5))
                 player.do(camera=(0.0, yaw), forward=1, sprint=1)
-        survived += player.total > 2.5
-        if player.total > 2.5:
+        survived += player.total > 3.5
+        if player.total > 3.5:
             assert env.world.hour == pytest.approx(6.0, abs=0.1)
-    assert lost == 3 and survived >= 2, (lost, survived)
+    assert lost >= 2 and survived >= 2, (lost, survived)
 
 
 @pytest.mark.parametrize("name", sorted(tasks.TASKS))
