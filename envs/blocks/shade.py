@@ -1,4 +1,4 @@
-"""The second half of drawing: the colour of what `trace.py` found. Compiled by numba; see there how the files are cut."""
+"""The second half of drawing: the colour of what `trace.py` found. Compiled by numba; why two files is said there."""
 
 from __future__ import annotations
 

@@ -55,11 +55,8 @@ def test_depth_is_that_of_the_plane(yaw, pitch, x, y, puddle):
     view = draw(cells, pose, size=(48, 40), view_distance=30.0)
     expected = ground_depth(pose, (48, 40), FLOOR)
     stone = (view.kind == cell_id("stone")) & (expected < 30)
-    flat = stone & (
-        abs(np.where(stone, view.depth, 0) - np.where(stone, expected, 0)) < 1e-3
-    )  # the sides of puddles lie deeper
-    assert flat.sum() >= (0.6 if puddle else 1.0) * stone.sum()
-    np.testing.assert_allclose(view.depth[flat], expected[flat], rtol=1e-6)
+    right = abs(view.depth[stone] - expected[stone]) <= 1e-6 * expected[stone]
+    assert right.mean() >= (0.6 if puddle else 1.0)  # the sides of puddles lie deeper
     assert np.isinf(view.depth[view.kind == 0]).all()
 
 
