@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +14,7 @@ from gymnasium.utils.env_checker import check_env
 import worldsim.envs
 from tests.envs.blocks.helpers import action, digest, env_of, flat, random_actions
 from worldsim import trees
+from worldsim.checks import check_truth_env
 from worldsim.envs.blocks.camera import camera_pose
 from worldsim.envs.blocks.env import BlocksEnv
 from worldsim.envs.blocks.layout import ObjectSpec
@@ -28,6 +30,18 @@ def test_gymnasiums_checker_has_nothing_to_say(actions: str) -> None:
         if actions == "minerl":  # a recommendation to learners; MineRL's camera is in degrees
             warnings.filterwarnings("ignore", message=".*symmetric and normalized space.*")
         check_env(gym.make("worldsim/Blocks-v0", size=(16, 24), actions=actions).unwrapped)
+
+
+@pytest.mark.parametrize("task", ["Navigate", "Collect", "Build", "SurviveNight"])
+def test_the_tasks_pass_the_checker_too(task: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gym.make(f"worldsim/Blocks-{task}-v0", size=(16, 16), actions="discrete").unwrapped)
+
+
+@pytest.mark.parametrize("preset", ["arena", "village", "open"])
+def test_the_contract_of_a_truth_is_kept(preset: str) -> None:
+    check_truth_env(partial(BlocksEnv, preset=preset, size=(32, 32))).raise_for_status()
 
 
 def test_same_seed_and_actions_give_the_same_bytes_here_and_in_another_process() -> None:
