@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,10 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     sync = pytest.importorskip("playwright.sync_api")
+    driver = importlib.import_module("playwright._impl._driver").compute_driver_executable()[0]
+    started = subprocess.run([driver, "--version"], capture_output=True, text=True)
+    if started.returncode:  # on a minimal Debian it lacks libatomic1
+        pytest.skip(f"playwright's driver does not start: {started.stderr.strip()}")
     with sync.sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield chromium
