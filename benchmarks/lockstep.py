@@ -31,8 +31,9 @@ import numpy as np
 from worldsim.background import TimedCaller
 from worldsim.envs.actions import minerl_space, noop
 from worldsim.lane import PlannedEpisode, TruthLane
+from worldsim.lockstep import Settings
 from worldsim.registry import CONTROLLERS, ENVS
-from worldsim.rollout import Settings, roll_group
+from worldsim.rollout import roll_group
 from worldsim.truth import Abilities, TruthState
 from worldsim.types import Context, ModelSpec, Prediction, Scenario
 

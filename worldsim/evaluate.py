@@ -21,6 +21,7 @@ from worldsim.config import EvalConfig, digest, to_plain
 from worldsim.errors import ConfigError, StoreError, WorldFailure, WorldsimError
 from worldsim.fingerprint import fingerprint, utc_now
 from worldsim.lane import PlannedEpisode, TruthLane, guard
+from worldsim.lockstep import Settings
 from worldsim.plan import (
     Verdict,
     action_map,
@@ -37,7 +38,7 @@ from worldsim.plan import (
 from worldsim.progress import Progress
 from worldsim.protocols import Closeable, EpisodeGroup, TruthEnv, WorldModel
 from worldsim.provenance import provenance
-from worldsim.rollout import Settings, episode_row, roll_group
+from worldsim.rollout import episode_row, roll_group
 from worldsim.store import RunStore, check_same
 from worldsim.types import Episode, FrameSource, Scenario
 
