@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -165,10 +166,13 @@ def _serve(pipe: Any, build: Callable[[], Any], parent: int) -> None:
 
 
 def _portable(error: Exception) -> WorldsimError:
-    """An exception that survives the pipe whatever it holds."""
+    """An exception that survives the pipe whatever it holds, with the child's traceback as its note."""
     if isinstance(error, WorldsimError):
-        return type(error)(str(error))
-    return WorldFailure(f"the truth raised {type(error).__name__}: {error}")
+        portable = type(error)(str(error))
+    else:
+        portable = WorldFailure(f"the truth raised {type(error).__name__}: {error}")
+    portable.add_note("".join(traceback.format_exception(error)))
+    return portable
 
 
 def in_worker(name: str, kwargs: Mapping[str, Any], timeout: float) -> WorkerEnv:

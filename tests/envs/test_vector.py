@@ -12,9 +12,10 @@ import pytest
 from tests.envs.blocks.helpers import random_actions
 from worldsim import trees
 from worldsim.envs.blocks.env import BlocksEnv
-from worldsim.envs.vector import ProcessVector, TruthVector
+from worldsim.envs.vector import TruthVector
 from worldsim.errors import ConfigError, WorldFailure
 from worldsim.truth import SetTime
+from worldsim.worker_env import WorkerEnv
 
 MAKE = partial(BlocksEnv, preset="arena", size=(16, 24))
 
@@ -54,35 +55,47 @@ def test_threads_and_a_loop_give_the_same(threads: int) -> None:
         assert trees.equal(env.snapshot(), states[i]) and env.truth().time == truths[i].time == 0.25
 
 
+def processes(makers: list[Any], timeout: float = 60.0) -> TruthVector:
+    """Each truth in a process of its own."""
+    return TruthVector([partial(WorkerEnv, make, timeout=timeout) for make in makers], threads=len(makers))
+
+
 def test_processes_give_the_same_and_leave_none_behind() -> None:
-    with TruthVector([MAKE] * 2) as near, ProcessVector([MAKE] * 2) as far:
+    before = multiprocessing.active_children()
+    with TruthVector([MAKE] * 2) as near, processes([MAKE] * 2) as far:
         np.testing.assert_array_equal(near.reset([1, 2]), far.reset([1, 2]))
         for a in actions(2, 3):
             for x, y in zip(near.step(a)[:4], far.step(a)[:4], strict=True):
                 np.testing.assert_array_equal(x, y)
-        assert all(trees.equal(x, y) for x, y in zip(near.snapshot(), far.snapshot(), strict=True))
-        far.edit([SetTime(hour=22.0)] * 2)
-        assert far.truth()[0].depth is not None
-        np.testing.assert_array_equal(far.restore(near.snapshot()), near.restore(far.snapshot() and near.snapshot()))
-    assert not [p for p in multiprocessing.active_children() if p.name.startswith("truth-")]
-    with pytest.raises(ConfigError, match="closed"):
-        far.truth()
+        states = near.snapshot()
+        assert all(trees.equal(x, y) for x, y in zip(states, far.snapshot(), strict=True))
+        for vector in (near, far):
+            vector.edit([SetTime(hour=22.0)] * 2)
+        for x, y in zip(near.truth(), far.truth(), strict=True):
+            np.testing.assert_array_equal(x.depth, y.depth)
+        for dynamics in (None, [8, 9]):
+            np.testing.assert_array_equal(near.restore(states, dynamics), far.restore(states, dynamics))
+        assert len(multiprocessing.active_children()) == len(before) + 2
+    assert multiprocessing.active_children() == before
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"), [("raise", "the floor is gone"), ("die", "exit code 7"), ("hang", "did not answer within")]
+    ("fault", "reason"), [("raise", "the floor is gone"), ("die", "exit code 7"), ("hang", "did not return from step")]
 )
 def test_a_broken_world_is_an_error_with_its_reason_and_no_orphans(fault: str, reason: str) -> None:
-    vector = ProcessVector([MAKE, partial(Faulty, fault)])
-    vector.reset([1, 2])
-    vector.timeout = 1.0 if fault == "hang" else 60.0
-    with pytest.raises(WorldFailure, match=reason) as caught:
-        vector.step(actions(2, 1)[0])
-    assert "world 1 of 2" in str(caught.value)
-    assert not [p for p in multiprocessing.active_children() if p.name.startswith("truth-")]
-    vector.close()
+    before = multiprocessing.active_children()
+    with processes([MAKE, partial(Faulty, fault)], timeout=2.0 if fault == "hang" else 60.0) as vector:
+        vector.reset([1, 2])
+        with pytest.raises(WorldFailure, match=reason) as caught:
+            vector.step(actions(2, 1)[0])
+        notes = "".join(caught.value.__notes__)
+        assert "in world 1 of 2, step()" in notes
+        assert ('raise ValueError("the floor is gone")' in notes) == (fault == "raise"), "the child's traceback"
+    assert multiprocessing.active_children() == before
 
 
 def test_counts_must_fit() -> None:
+    with pytest.raises(ConfigError, match="at least one world"):
+        TruthVector([])
     with TruthVector([MAKE] * 2) as vector, pytest.raises(ConfigError, match="expected 2 seeds"):
         vector.reset([1])
