@@ -17,8 +17,9 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from worldsim.envs.blocks.jit import njit
 
 # Columns of the table of objects.
 KIND, COLOUR, FACING, STATE, EXISTS, HELD, LINK, SOLID, GRAVITY, HEALTH, HOSTILE, COLUMNS = range(12)

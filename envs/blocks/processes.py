@@ -15,8 +15,8 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 
+from worldsim.envs.blocks.jit import njit
 from worldsim.envs.blocks.kinds import CROPS, FALLS, KINDS, LIQUID, OPAQUE, REPLACEABLE, SOLID
 from worldsim.envs.blocks.physics import SEED, STOPPED, TICK
 

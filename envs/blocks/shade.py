@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from worldsim.envs.blocks.jit import njit
 
 # A 16x16 texture and its four mip levels, flattened one after the other: level l starts at _LEVEL[l].
 _LEVEL = (0, 256, 320, 336, 340)
