@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -65,32 +66,59 @@ class Background:
 
 
 class TimedCaller:
-    """Calls functions in one daemon thread and gives up waiting after a time-out."""
+    """One daemon thread in which a model lives, and a watch over the calls into it.
+
+    `supervise` runs a whole loop in that thread; within it `caller(f, x)` is a plain call whose duration is watched
+    from outside. So the loop pays for no change of threads, and a call that never returns is still noticed.
+    """
 
     def __init__(self, what: str, timeout: float) -> None:
-        """`what` names the thing that is called, for the message; `timeout` in seconds."""
+        """`what` names the thing that is called, for the message; `timeout` in seconds for one call."""
         self.what, self.timeout = what, timeout
         self._in: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]] | None] = queue.SimpleQueue()
         self._out: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-        self._hung = False
-        threading.Thread(target=self._run, name=f"worldsim-{what}", daemon=True).start()
+        self._since: float | None = None  # when the call began that is going on now
+        self._lost: HungError | None = None  # set once the thread is given up
+        self._stop = False
+        self._thread = threading.Thread(target=self._run, name=f"worldsim-{what}", daemon=True)
+        self._thread.start()
 
     def __call__(self, function: Callable[..., T], *args: Any) -> T:
-        """`function(*args)`, its exceptions included.
+        """`function(*args)` in the thread, its exceptions included; raises HungError when it takes too long."""
+        if threading.current_thread() is not self._thread:
+            result: T = self.supervise(self.__call__, function, *args)
+            return result
+        if self._stop:
+            raise HungError("stopped")
+        self._since = time.monotonic()
+        try:
+            return function(*args)
+        finally:
+            self._since = None
+            if self._lost is not None:  # nobody waits any more: unwind what is around this call
+                raise self._lost
+
+    def supervise(self, function: Callable[..., T], *args: Any) -> T:
+        """Runs `function(*args)` in the thread; it makes its watched calls through this object.
 
         Raises:
-            HungError: If it does not return within the time-out, and at every later call.
+            HungError: If one of those calls does not return within the time-out, and at every later use.
         """
-        if self._hung:
+        if self._lost is not None:
             raise HungError(f"{self.what} hung before and cannot be used again in this process")
         self._in.put((function, args))
         try:
-            value, error = self._out.get(timeout=self.timeout)
-        except queue.Empty:
-            self._hung = True
-            raise HungError(
-                f"{self.what} did not answer within {self.timeout:g} s; if it is only slow, raise --step-timeout"
-            ) from None
+            value, error = self._wait()
+        except HungError:
+            raise
+        except BaseException:  # Ctrl-C: let the thread unwind before anything that it uses is closed
+            self._stop = True
+            try:
+                self._out.get(timeout=5.0)
+            except queue.Empty:
+                self._lost = HungError(f"{self.what} was interrupted and did not stop")
+            self._stop = False
+            raise
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]
@@ -98,6 +126,17 @@ class TimedCaller:
     def close(self) -> None:
         """Ends the thread if it is idle."""
         self._in.put(None)
+
+    def _wait(self) -> tuple[Any, BaseException | None]:
+        while True:
+            try:
+                return self._out.get(timeout=min(0.25, self.timeout / 4))
+            except queue.Empty:
+                since = self._since
+                if since is not None and time.monotonic() - since > self.timeout:
+                    patience = f"within {self.timeout:g} s; if it is only slow, raise --step-timeout"
+                    self._lost = HungError(f"{self.what} did not answer {patience}")
+                    raise self._lost from None
 
     def _run(self) -> None:
         while (job := self._in.get()) is not None:

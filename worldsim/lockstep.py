@@ -144,7 +144,7 @@ class TruthSide:
     def advance(self, shown: Sequence[Frames] | None = None) -> Chunk:
         """N steps; `shown` are the frames that the controllers act on instead of the truth's own."""
         steps = [self._step(shown) for _ in range(self.n)]
-        actions = trees.stack([trees.stack([step[i].action for step in steps]) for i in range(len(self.lanes))])
+        actions = trees.stack_grid([[step[i].action for step in steps] for i in range(len(self.lanes))])
         frames = None
         if self.codec:
             frames = np.stack([np.stack([step[i].frame for step in steps]) for i in range(len(self.lanes))])
@@ -211,8 +211,8 @@ class TruthSide:
     def _stacked(self, actions: Sequence[Sequence[Any]]) -> ArrayTree:
         """(lanes, t, ...); the no-op gives the form where t = 0."""
         if actions[0]:
-            return trees.stack([trees.stack(a) for a in actions])
-        return trees.index(trees.stack([trees.stack([self.settings.noop])] * len(actions)), (slice(None), slice(0)))
+            return trees.stack_grid(actions)
+        return trees.index(trees.stack_grid([[self.settings.noop]] * len(actions)), (slice(None), slice(0)))
 
 
 class Pass:

@@ -63,7 +63,7 @@ def roll_group(
         settings: See `Settings`.
         make_env: Builds another truth, for models that look at it.
         prompts: The prompt timeline of a lane that was reset: (step, text) pairs, the first at step 0.
-        call: The model's thread.
+        call: The model's thread; the loop runs in it.
         progress: Called with the number of episode steps that were done.
         committed: Episodes that are part of the run already: rolled out again with their batch, but not written again.
 
@@ -115,7 +115,7 @@ def roll_group(
                 call=call,
                 record_truth=number == 0,
             )
-            roll.run(progress if number == 0 else lambda steps: None)
+            call.supervise(roll.run, progress if number == 0 else lambda steps: None)
             timelines = roll.timelines
         for writer, lane in zip(writers, lanes, strict=True):
             encoder.submit(writer.finish, lane.snapshots)

@@ -167,6 +167,7 @@ class Mp4Writer(VideoWriter):
     def append(self, frames: Frames) -> None:
         """Adds (n, H, W, 3) or one (H, W, 3) uint8 frames."""
         import av
+        import cv2
 
         stack = frames[None] if frames.ndim == 3 else frames
         check_frames(stack, ndim=4, what="frames")
@@ -174,7 +175,9 @@ class Mp4Writer(VideoWriter):
             raise ShapeError(f"{self.path.name} takes frames of {self.size} (H, W), got {stack.shape[1:3]}")
         odd = [(n * self.scale) % 2 for n in self.size]
         for frame in stack:
-            big = frame.repeat(self.scale, 0).repeat(self.scale, 1) if self.scale > 1 else frame
+            big = frame
+            if self.scale > 1:  # each pixel scale x scale; OpenCV leaves the interpreter lock free meanwhile
+                big = cv2.resize(frame, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_NEAREST)
             if any(odd):  # repeat the last row or column: a black edge would bleed into the picture
                 big = np.pad(big, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(big), format="rgb24")

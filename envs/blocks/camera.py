@@ -19,12 +19,18 @@ EYE_HEIGHT = 1.62  # metres above the feet; Minecraft's
 def camera_pose(eye: Sequence[float] | NDArray[np.float64], yaw: float, pitch: float) -> NDArray[np.float64]:
     """`world_from_camera`, (4, 4) float64, of an eye at `eye` (x, y, z) metres; yaw and pitch in degrees."""
     a, b = math.radians(yaw), math.radians(pitch)
-    forward = np.array([-math.sin(a) * math.cos(b), -math.sin(b), math.cos(a) * math.cos(b)])
-    right = np.array([-math.cos(a), 0.0, -math.sin(a)])
-    pose = np.eye(4)
-    pose[:3, 0], pose[:3, 1], pose[:3, 2] = right, np.cross(forward, right), forward
-    pose[:3, 3] = eye
-    return pose
+    fx, fy, fz = -math.sin(a) * math.cos(b), -math.sin(b), math.cos(a) * math.cos(b)  # forward
+    rx, rz = -math.cos(a), -math.sin(a)  # right, level
+    x, y, z = (float(v) for v in eye)
+    # Columns: right, down = forward x right, forward, eye; written out, because numpy.cross costs 0.2 ms a frame.
+    return np.array(
+        [
+            [rx, fy * rz, fx, x],
+            [0.0, fz * rx - fx * rz, fy, y],
+            [rz, -fy * rx, fz, z],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
 
 
 def focal_length(height: int, vertical_fov: float = VERTICAL_FOV) -> float:
