@@ -199,7 +199,7 @@ class SetTime:
 
 @dataclass(frozen=True, kw_only=True)
 class StopProcess:
-    """A process that goes on by itself stands still: "crop", "sand", "water", "creatures" or "all"."""
+    """A process that goes on by itself stands still: "crop", "sand", "water", "creatures", "daylight" or "all"."""
 
     process: str = "all"
 

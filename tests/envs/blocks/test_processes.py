@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from tests.envs.blocks.helpers import FLOOR, flat, play
+from tests.envs.blocks.helpers import FLOOR, action, env_of, flat, play
 from worldsim.envs.blocks import edits
-from worldsim.envs.blocks.kinds import CROPS, cell_id, column_tops
+from worldsim.envs.blocks.kinds import CROPS, NAMES, cell_id, column_tops
 from worldsim.envs.blocks.layout import ObjectSpec
 from worldsim.envs.blocks.physics import SEED
 from worldsim.envs.blocks.presets import generate
@@ -92,13 +93,32 @@ def test_crops_grow_at_the_stated_pace_out_of_sight_too() -> None:
     assert (world.cells[2:6, 2:12, FLOOR] == CROPS[-1]).all()
 
 
-def test_a_stopped_process_stands_still_and_the_others_go_on() -> None:
-    world = crop_field()
-    world.set(10, 9, 10, SAND)
-    edits.apply(world, StopProcess(process="crop"))
-    play(world, 400)
-    assert (world.cells[2:6, 2:12, FLOOR] == CROPS[0]).all()
-    assert world.cells[10, 10, FLOOR] == SAND
+@pytest.mark.parametrize("process", ["crop", "sand", "water", "creatures", "daylight", "all"])
+def test_a_stopped_process_stands_still_and_the_others_go_on(process: str) -> None:
+    sheep = ObjectSpec(kind="sheep", position=(13.5, float(FLOOR), 3.5))
+    world = flat(sheep, preset="village", springs=((10, FLOOR, 12, 3),))
+    for x, z in ((3, 3), (3, 4), (4, 3), (4, 4)):
+        world.set(x, FLOOR - 1, z, cell_id("farmland"))
+        world.set(x, FLOOR, z, CROPS[0])
+    world.set(8, 9, 2, SAND)
+    env = env_of(world)
+    env.edit(StopProcess(process=process))
+
+    kinds, places, hours = set(), set(), set()
+    for _ in range(400):
+        *_, info = env.step(action())
+        truth = env.truth()
+        kinds |= {change.after for change in truth.cells}
+        places.add(tuple(truth.objects[0].position))
+        hours.add(info["hour"])
+    went_on = {
+        "crop": bool(kinds & {NAMES[kind] for kind in CROPS}),
+        "sand": "sand" in kinds,
+        "water": "water" in kinds,
+        "creatures": len(places) > 1,
+        "daylight": len(hours) > 1,
+    }
+    assert {name for name, on in went_on.items() if not on} == (set(went_on) if process == "all" else {process})
 
 
 def test_a_crop_without_soil_is_gone() -> None:
