@@ -14,7 +14,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,7 +61,6 @@ class RunStore:
         store = cls(path)
         with writing(path):
             (path / "episodes").mkdir(parents=True, exist_ok=True)
-            (path / "logs").mkdir(exist_ok=True)
             _replace(path / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
             _replace(path / "plan.jsonl", "".join(_line(dataclasses.asdict(p)) for p in plan))
             (path / "episodes.jsonl").touch()
@@ -245,11 +243,6 @@ def writing(path: Path) -> Iterator[None]:
                 "free space or mend the permissions, then go on with --resume."
             ) from error
         raise
-
-
-def plain_float(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity: both become null."""
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _line(row: Mapping[str, Any]) -> str:
