@@ -183,6 +183,7 @@ class RunStore:
                 for row in rows:
                     file.write(_line(row))
             temporary.replace(self.path / f"{name}.jsonl")
+            _parquet_twin(self.path / f"{name}.jsonl")
 
     def write_summary(self, status: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces summary.json in one move."""
@@ -287,3 +288,21 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parquet_twin(table: Path) -> None:
+    """The same rows as Parquet beside the JSONL, where pyarrow is there (`pip install worldsim[parquet]`)."""
+    twin = table.with_suffix(".parquet")
+    twin.unlink(missing_ok=True)  # never one that belongs to older rows
+    if table.stat().st_size == 0:
+        return
+    try:
+        from pyarrow import json as arrow_json
+        from pyarrow import parquet, types
+    except ImportError:
+        return
+    rows = arrow_json.read_json(table)
+    empty = [f.name for f in rows.schema if types.is_struct(f.type) and f.type.num_fields == 0]
+    temporary = twin.with_suffix(".parquet.tmp")
+    parquet.write_table(rows.drop_columns(empty), temporary)  # Parquet has no columns without fields
+    temporary.replace(twin)

@@ -185,6 +185,21 @@ def test_twice_is_identical(ready: Ready, tmp_path: Path) -> None:
     assert row["value"] == 0.0 and row["skill"] == 1.0
 
 
+def test_tables_have_a_parquet_twin(ready: Ready) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    prepared = ready("Counter")
+    store = evaluate(prepared.config, prepared=prepared)
+    for name in ("observations", "scores", "curves"):
+        rows = list(store.table(name))
+        twin = pandas.read_parquet(store.path / f"{name}.parquet")
+        assert len(twin) == len(rows) > 0
+        for column in ("metric", "value" if "value" in rows[0] else "outcome"):
+            ours = [row[column] for row in rows]
+            theirs = [None if pandas.isna(x) else x for x in twin[column]]
+            assert ours == theirs, (name, column)
+
+
 def test_settings_survive_the_disk() -> None:
     from worldsim.config import from_plain, to_plain
 
