@@ -129,6 +129,10 @@ def test_definitions_are_read_without_importing(tmp_path):
     )
     found = find_definition(f"{file}:Mine")
     assert (found.headline, found.signature, found.line) == ("A title.", "steps: int=4", 2)
+    spec = find_definition("worldsim.metrics.fidelity:L1Object")
+    assert spec is not None and spec.spec["undefined"].endswith("no segmentation; fewer than 24 px of the region")
+    assert {"blur", "tint", "vanish"} <= set(spec.spec["sensitive"].split(", ")), "names and unions are followed"
+    assert spec.spec["range"] == "(0.0, 1.0)" and spec.spec["requires"] == "segmentation"
     assert find_definition(f"{file}:Other") is None and find_definition("no_such_package.x:Y") is None
 
 

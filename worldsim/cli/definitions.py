@@ -9,7 +9,7 @@ import ast
 import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 _Node: TypeAlias = ast.ClassDef | ast.FunctionDef
 _HOPS = 4  # re-exports followed from one module to the next
@@ -103,26 +103,40 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
     }
 
 
-class _Substitute(ast.NodeTransformer):
-    def __init__(self, constants: dict[str, ast.expr]) -> None:
-        self.constants = constants
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # ast's own naming
-        return self.constants.get(node.id, node)
-
-
 def _spec(node: _Node, constants: dict[str, ast.expr]) -> dict[str, str]:
     for inner in node.body:
         value = inner.value if isinstance(inner, ast.Assign | ast.AnnAssign) else None
         if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("MetricSpec"):
-            swap = _Substitute(constants)
-            return {word.arg: _text(swap.visit(word.value)) for word in value.keywords if word.arg}
+            return {word.arg: _text(word.value, constants) for word in value.keywords if word.arg}
     return {}
 
 
-def _text(value: ast.expr) -> str:
+def _text(node: ast.expr, constants: dict[str, ast.expr]) -> str:
+    """A value as words; what is more than literals, names of literals and their unions, as it is written."""
     try:
-        plain = ast.literal_eval(value)
-    except ValueError:
-        return ast.unparse(value)
-    return plain if isinstance(plain, str) else repr(plain)
+        value = _value(node, constants)
+    except (ValueError, TypeError):
+        return ast.unparse(node)
+    if isinstance(value, set):
+        return ", ".join(sorted(map(str, value)))
+    if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+        return "; ".join(value)
+    return value if isinstance(value, str) else repr(value)
+
+
+def _value(node: ast.expr, constants: dict[str, ast.expr]) -> Any:
+    """Raises ValueError for what is not made of literals."""
+    match node:
+        case ast.Name(id=name) if name in constants:
+            return _value(constants[name], constants)
+        case ast.Tuple(elts=parts):
+            rows = [
+                _value(part.value, constants) if isinstance(part, ast.Starred) else (_value(part, constants),)
+                for part in parts
+            ]
+            return tuple(value for row in rows for value in row)
+        case ast.Call(func=ast.Name(id="frozenset"), args=[inner]):
+            return set(_value(inner, constants))
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _value(left, constants) | _value(right, constants)
+    return ast.literal_eval(node)
