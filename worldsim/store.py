@@ -143,6 +143,17 @@ class RunStore:
     def _branches(self, episode: str) -> Path:
         return self.path / "branches" / f"{episode}.npz"
 
+    def damage(self) -> Iterator[str]:
+        """Compares every file of every committed episode with its recorded SHA-256; one sentence for each that differs."""
+        for row in self.committed().values():
+            folder = self.folder(row["episode"])
+            for name, recorded in row["files"].items():
+                path = folder / name
+                if not path.is_file():
+                    yield f"{path} is missing"
+                elif _sha256(path) != recorded:
+                    yield f"{path} is not what was written (its SHA-256 differs)"
+
     # ---------------------------------------------------------------------------------------------------- writing
 
     def begin(self, episode: str, **kwargs: Any) -> episode_io.EpisodeWriter:

@@ -200,6 +200,20 @@ def test_tables_have_a_parquet_twin(ready: Ready) -> None:
             assert ours == theirs, (name, column)
 
 
+def test_a_damaged_file_is_found(ready: Ready) -> None:
+    prepared = ready("Counter", episodes=2)
+    store = evaluate(prepared.config, prepared=prepared)
+    assert list(store.damage()) == []
+    path = store.folder("walk-0001") / "truth.npz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    (found,) = store.damage()
+    assert "walk-0001/truth.npz is not what was written" in found
+    (store.folder("walk-0000") / "depth.npz").unlink()
+    assert len(list(store.damage())) == 2
+
+
 def test_settings_survive_the_disk() -> None:
     from worldsim.config import from_plain, to_plain
 

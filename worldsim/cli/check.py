@@ -1,9 +1,10 @@
-"""`worldsim check model|env|metric NAME`: every clause of the contract, with a tick or a remedy."""
+"""`worldsim check model|env|metric|run NAME`: every clause of the contract, with a tick or a remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
@@ -16,17 +17,18 @@ worldsim check model worldsim/Frozen
 worldsim check model my_model.py:MyModel --args steps=4
 worldsim check env blocks --args preset=village
 worldsim check metric fidelity.ssim
+worldsim check run runs/mine
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckArgs:
-    """Checks a model, an environment or a metric against its contract."""
+    """Checks a model, an environment or a metric against its contract, or the files of a run against their hashes."""
 
-    kind: Positional[Literal["model", "env", "metric"]]
+    kind: Positional[Literal["model", "env", "metric", "run"]]
     """What it is."""
     name: Positional[str]
-    """A registered name, or path/to/file.py:Name."""
+    """A registered name, path/to/file.py:Name, or the folder of a run."""
     args: tuple[str, ...] = ()
     """Arguments of its constructor: name=value ..."""
     env: str = "blocks"
@@ -36,6 +38,8 @@ class CheckArgs:
 def check(args: Sequence[str]) -> int:
     """Prints the report; 0 if every clause holds, else 1."""
     given = parse(CheckArgs, args, "check", EXAMPLES)
+    if given.kind == "run":
+        return _check_run(Path(given.name))
     from worldsim import checks, registry
 
     kwargs = parse_args(given.args, "--args")
@@ -49,3 +53,14 @@ def check(args: Sequence[str]) -> int:
         report = checks.check_metric(registry.METRICS.get(given.name)(**kwargs))
     print(report)
     return 0 if report.ok else 1
+
+
+def _check_run(path: Path) -> int:
+    from worldsim.store import RunStore
+
+    store = RunStore.open(path)
+    damage = list(store.damage())
+    for line in damage:
+        print(line)
+    print(f"{len(store.committed())} episodes, {len(damage)} damaged files")
+    return 1 if damage else 0
