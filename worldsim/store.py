@@ -144,7 +144,7 @@ class RunStore:
         return self.path / "branches" / f"{episode}.npz"
 
     def damage(self) -> Iterator[str]:
-        """Compares the files of every committed episode with their recorded SHA-256; a sentence for each that differs."""
+        """Compares the files of committed episodes with their recorded SHA-256; a sentence for each that differs."""
         for row in self.committed().values():
             folder = self.folder(row["episode"])
             for name, recorded in row["files"].items():
