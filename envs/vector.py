@@ -12,7 +12,7 @@ without `truth` and `snapshot`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -39,7 +39,13 @@ class TruthVector:
             raise ConfigError("a vector needs at least one world, got none")
         self.count = len(makers)
         self._pool = ThreadPoolExecutor(threads, "truth") if threads > 1 else None
-        self.envs: list[TruthEnv] = list(self._map(lambda i: makers[i]()))
+        made: dict[int, TruthEnv] = {}
+        try:
+            list(self._map(lambda i: made.update({i: makers[i]()})))
+        except BaseException:
+            self._end(made)
+            raise
+        self.envs = [made[i] for i in range(self.count)]
 
     def call(self, method: str, arguments: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]) -> list[Any]:
         """Calls a method of every truth; an exception names the world it comes from.
@@ -58,6 +64,12 @@ class TruthVector:
                 raise
 
         return list(self._map(one))
+
+    def _end(self, envs: Mapping[int, TruthEnv]) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()  # waits for what is under way, so that a truth that is being made is closed, too
+        for env in envs.values():
+            env.close()
 
     def _map(self, one: Callable[[int], Any]) -> Iterable[Any]:
         return (map if self._pool is None else self._pool.map)(one, range(self.count))
@@ -98,10 +110,7 @@ class TruthVector:
 
     def close(self) -> None:
         """Closes the truths and ends the threads; may be called twice."""
-        for env in self.envs:
-            env.close()
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._end(dict(enumerate(self.envs)))
 
     def __enter__(self) -> Self:
         return self

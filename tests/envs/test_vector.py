@@ -94,6 +94,17 @@ def test_a_broken_world_is_an_error_with_its_reason_and_no_orphans(fault: str, r
     assert multiprocessing.active_children() == before
 
 
+def refuse() -> Any:
+    raise ConfigError("no such world")
+
+
+def test_one_that_cannot_be_made_takes_the_others_with_it() -> None:
+    before = multiprocessing.active_children()
+    with pytest.raises(ConfigError, match="no such world"):
+        processes([refuse, MAKE])
+    assert multiprocessing.active_children() == before
+
+
 def test_counts_must_fit() -> None:
     with pytest.raises(ConfigError, match="at least one world"):
         TruthVector([])
