@@ -1,0 +1,202 @@
+"""Describing a clip without any trained weight: how it looks, how it moves, and both at once.
+
+Each function takes one clip (T, H, W, 3) uint8 and returns one vector (d,) float64; every number is a fixed formula of
+the pixels, so that two laboratories get the same features without sharing a file.
+
+Limits: they see statistics, not objects: a swapped texture of the same colours and grain goes unnoticed. All clips of a
+comparison need one length, size and frame rate: nothing here corrects for them. Optical flow on frames without texture
+is 0, so motion says nothing about them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.fft import dctn
+
+from worldsim.errors import ShapeError, UnsupportedError
+from worldsim.metrics.functional.distribution import check_set
+from worldsim.types import Frames, check_frames
+
+Float = NDArray[np.float64]
+
+SIDE = 64  # pixels: every frame is described at this size, whatever it was rendered at
+APPEARANCE, MOTION, JOINT = 77, 80, 144  # lengths of the three vectors
+MIN_JOINT_FRAMES = 8
+_BLOCK = 8
+_SPEEDS = np.array([0.3, 0.9, 2.7, 8.1])  # pixels of SIDE a frame; below the first, a pixel counts as still
+_DIRECTIONS = 8
+
+
+def appearance(clip: Frames) -> Float:
+    """How the frames look, in any order: (77,).
+
+    The mean over frames of
+
+    * 35 low frequencies of the luminance (6 x 6 orthonormal DCT coefficients of the frame without the constant one,
+      divided by SIDE): where light and dark lie;
+    * 14 diagonals of the 8 x 8 block DCT, log2(1 + mean square): grain, sharpness, noise;
+    * 16 shares of edge strength: 4 quadrants x 4 orientations, after the mean edge strength of each quadrant is
+      divided out with half an 8-bit step added, so that flat frames have none;
+    * 12 colour numbers in hundredths of Lab: means and spreads of L, a, b, their covariances, the cube roots of their
+      third moments.
+
+    Shuffling the frames does not change it.
+    """
+    return np.asarray(np.mean([_look(frame) for frame in _frames(clip)], axis=0))
+
+
+def motion(clip: Frames) -> Float:
+    """How the clip moves: (80,), a histogram of optical flow: its mean over time and its spread.
+
+    DIS flow (Kroeger et al. 2016, `cv2`, medium preset) of the luminance at 64 x 64. Of each two consecutive frames, 40
+    numbers: the share of pixels that are still (below 0.3 pixels a frame); those moving in 8 directions at 4 speeds
+    (edges 0.3, 0.9, 2.7, 8.1); those whose flow changed since the last frame by more than each edge; and what the flow
+    leaves unexplained (mean, shares above 8 and 32 of 255). Then the spread over time of each of the 40.
+
+    Raises:
+        UnsupportedError: If the clip has fewer than three frames.
+    """
+    frames = [_grey(frame) for frame in _frames(clip)]
+    if len(frames) < 3:
+        raise UnsupportedError(f"motion needs at least 3 frames, got {len(frames)}")
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # a new one: it remembers the last flow
+    flows = [flow.calc(a, b, None).astype(np.float64) for a, b in pairwise(frames)]
+    rows = []
+    for t, (u, before) in enumerate(zip(flows, [flows[0], *flows], strict=False)):
+        residual = np.abs(frames[t + 1].astype(np.float64) - _warp(frames[t], u))
+        rows.append(np.concatenate([_directions(u), _shares(np.linalg.norm(u - before, axis=-1)), _coarse(residual)]))
+    table = np.array(rows)
+    return np.concatenate([table.mean(axis=0), table.std(axis=0)])
+
+
+def joint(clip: Frames) -> Float:
+    """Look and motion at once: (144,), the low frequencies of the luminance in time and space.
+
+    The clip is averaged to 8 frames of 16 x 16 and its 4 x 6 x 6 lowest orthonormal 3-D DCT coefficients are kept,
+    compressed by sign(c) log2(1 + |c| / 8): signed, so that direction matters.
+
+    Raises:
+        UnsupportedError: If the clip has fewer than 8 frames.
+    """
+    frames = _frames(clip)
+    if len(frames) < MIN_JOINT_FRAMES:
+        raise UnsupportedError(f"joint features need at least {MIN_JOINT_FRAMES} frames, got {len(frames)}")
+    small = np.array([cv2.resize(_grey(f), (16, 16), interpolation=cv2.INTER_AREA) for f in frames], np.float64)
+    edges = np.linspace(0, len(small), MIN_JOINT_FRAMES + 1).round().astype(int)
+    spans = np.array([small[a:b].mean(axis=0) for a, b in pairwise(edges)])
+    low = dctn(spans - 128.0, norm="ortho")[:4, :6, :6].reshape(-1)
+    return np.asarray(np.sign(low) * np.log2(1.0 + np.abs(low) / 8.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Centre and spread of each feature, taken from true clips only, so that no model moves its own yardstick.
+
+    Attributes:
+        centre: (d,) means.
+        spread: (d,) standard deviations, at least a hundredth of the median one: a feature that never varies in the
+            truth cannot outweigh all others.
+    """
+
+    centre: Float
+    spread: Float
+
+    def __call__(self, features: ArrayLike) -> Float:
+        """(n, d) -> (n, d) in units of the truth's spread."""
+        x = check_set(features, "the features")
+        if x.shape[1] != len(self.centre):
+            raise ShapeError(f"expected {len(self.centre)} features, got {x.shape[1]}")
+        return np.asarray((x - self.centre) / self.spread)
+
+
+def fit_scale(truth: ArrayLike) -> Scale:
+    """The scale of a set of true features (n, d).
+
+    Raises:
+        UnsupportedError: If nothing varies.
+    """
+    x = check_set(truth, "the true features", least=2)
+    spread = x.std(axis=0)
+    alive = spread[spread > 1e-12]
+    if not len(alive):
+        raise UnsupportedError("the true clips do not differ in any feature")
+    return Scale(centre=x.mean(axis=0), spread=np.maximum(spread, 0.01 * float(np.median(alive))))
+
+
+def _frames(clip: Frames) -> list[Frames]:
+    check_frames(clip, ndim=4, what="a clip")
+    if len(clip) == 0:
+        raise UnsupportedError("a clip without frames has no features")
+    if clip.shape[1:3] == (SIDE, SIDE):
+        return list(clip)
+    shrinks = min(clip.shape[1:3]) >= SIDE
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return [cv2.resize(frame, (SIDE, SIDE), interpolation=how) for frame in clip]
+
+
+def _grey(frame: Frames) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def _look(frame: Frames) -> Float:
+    grey = _grey(frame).astype(np.float64)
+    layout = dctn(grey, norm="ortho")[:6, :6].reshape(-1)[1:] / SIDE
+    blocks = grey.reshape(SIDE // _BLOCK, _BLOCK, SIDE // _BLOCK, _BLOCK).swapaxes(1, 2)
+    power = np.square(dctn(blocks, axes=(2, 3), norm="ortho")).mean(axis=(0, 1))
+    diagonal = np.add.outer(np.arange(_BLOCK), np.arange(_BLOCK))
+    grain = [np.log2(1.0 + power[diagonal == k].mean()) for k in range(1, 2 * _BLOCK - 1)]
+    return np.concatenate([layout, grain, _edges(grey), _colours(frame)])
+
+
+def _edges(grey: Float) -> Float:
+    dy, dx = np.gradient(grey)
+    strength = np.hypot(dx, dy)
+    angle = ((np.arctan2(dy, dx) / np.pi) % 1.0 * 4 + 0.5).astype(int) % 4  # an edge has no sign; 0 = vertical edges
+    half = SIDE // 2
+    out = []
+    for rows in (slice(0, half), slice(half, SIDE)):
+        for cols in (slice(0, half), slice(half, SIDE)):
+            weights = np.bincount(angle[rows, cols].ravel(), strength[rows, cols].ravel(), minlength=4) / half**2
+            out.append(weights / (weights.sum() + 0.5))
+    return np.concatenate(out)
+
+
+def _colours(frame: Frames) -> Float:
+    lab = cv2.cvtColor(frame.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64) / 100.0
+    mean = lab.mean(axis=0)
+    centred = lab - mean
+    spread = np.sqrt(np.square(centred).mean(axis=0))
+    cross = [(centred[:, i] * centred[:, j]).mean() for i, j in ((0, 1), (0, 2), (1, 2))]
+    third = np.cbrt((centred**3).mean(axis=0))
+    return np.concatenate([mean, spread, cross, third])
+
+
+def _warp(grey: NDArray[np.uint8], flow: Float) -> Float:
+    """What the next frame would be if `grey` moved by `flow` (backward lookup: exact where the flow is smooth)."""
+    v, u = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
+    x, y = u - flow[..., 0].astype(np.float32), v - flow[..., 1].astype(np.float32)
+    return np.asarray(cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.float64)
+
+
+def _directions(flow: Float) -> Float:
+    """33 shares of pixels: the still ones, and 8 directions x 4 speeds."""
+    speed = np.hypot(flow[..., 0], flow[..., 1])
+    way = np.floor(np.arctan2(flow[..., 1], flow[..., 0]) / (2 * np.pi) * _DIRECTIONS + 0.5).astype(int) % _DIRECTIONS
+    rank = np.digitize(speed, _SPEEDS)
+    code = np.where(rank == 0, 0, 1 + way * len(_SPEEDS) + rank - 1)
+    return np.bincount(code.ravel(), minlength=1 + _DIRECTIONS * len(_SPEEDS)) / code.size
+
+
+def _shares(speed: Float) -> Float:
+    """Share of pixels whose flow changed by more than each of the four speeds."""
+    return np.array([(speed > edge).mean() for edge in _SPEEDS])
+
+
+def _coarse(residual: Float) -> Float:
+    """What the flow does not explain: log2(1 + mean), and the shares above 8 and 32 of 255."""
+    return np.array([np.log2(1.0 + residual.mean()) / 8.0, (residual > 8).mean(), (residual > 32).mean()])
