@@ -144,7 +144,7 @@ def open_run(prepared: Prepared, command: Sequence[str]) -> RunStore:
                 "start a new run, or go back to the version of worldsim that started it"
             )
         return store
-    if config.resume and not exists:
+    if config.resume and not exists and not (path / "config.yaml").exists():  # with it, the start itself was killed
         raise StoreError(f"nothing to resume: {path} is not a run")
     spec = prepared.model.spec
     return RunStore.create(

@@ -32,6 +32,10 @@ SCHEMA = 1
 TABLES = ("observations", "scores", "curves")
 
 
+#: What `create` writes before run.json: a folder with nothing else is one whose start was killed, and is started again.
+_BEFORE_RUN_JSON = frozenset({"episodes", "config.yaml", "plan.jsonl", "episodes.jsonl"})
+
+
 class RunStore:
     """One run: settings, plan, committed episodes, tables."""
 
@@ -50,12 +54,14 @@ class RunStore:
         Raises:
             StoreError: If the folder holds a run already, or something else.
         """
-        if path.exists() and any(path.iterdir()):
-            known = (path / "run.json").exists()
-            raise StoreError(
-                f"{path} holds {'a run' if known else 'other files'} already; "
-                + ("go on with it by --resume, or choose another --out" if known else "choose another --out")
-            )
+        if path.exists() and not path.is_dir():
+            raise StoreError(f"{path} is a file; choose another --out")
+        found = {entry.name for entry in path.iterdir() if entry.suffix != ".tmp"} if path.exists() else set()
+        if "run.json" in found:
+            raise StoreError(f"{path} holds a run already; go on with it by --resume, or choose another --out")
+        begun = path / "episodes.jsonl"
+        if found - _BEFORE_RUN_JSON or (begun.exists() and begun.stat().st_size):
+            raise StoreError(f"{path} holds other files already; choose another --out")
         import yaml
 
         store = cls(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,30 @@ def test_a_run_is_not_overwritten(ready: Ready) -> None:
     evaluate(prepared.config, prepared=prepared)
     with pytest.raises(StoreError, match="--resume"):
         evaluate(prepared.config, prepared=prepared)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_kill_while_the_run_is_made_leaves_nothing_in_the_way(ready: Ready, tmp_path: Path, resume: bool) -> None:
+    whole = ready("Counter", out=tmp_path / "whole")
+    evaluate(whole.config, prepared=whole)
+    killed = tmp_path / "killed"
+    (killed / "episodes").mkdir(parents=True)
+    shutil.copy(tmp_path / "whole" / "config.yaml", killed)
+    (killed / "plan.jsonl.1.tmp").write_text("{")
+    prepared = ready("Counter", out=killed, resume=resume)
+    evaluate(prepared.config, prepared=prepared)
+    for name in TABLES:
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_other_files_are_not_touched(ready: Ready, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").touch()
+    (tmp_path / "file").touch()
+    for out, says in (("run", "other files"), ("file", "is a file")):
+        prepared = ready("Counter", out=tmp_path / out)
+        with pytest.raises(StoreError, match=says):
+            evaluate(prepared.config, prepared=prepared)
 
 
 def test_a_metric_that_raises_costs_nothing_but_itself(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
