@@ -1,0 +1,196 @@
+"""Reprojection error: does a surface look the same where the true depth and motion say it must be seen again?
+
+Per pair of frames (i, j), on the pixels that `geometry.pair_view` keeps:
+
+    e(a, b) = mean over kept pixels of (1 - ZNCC_7x7(a, b warped into frame i)) / 2, in 0..1,
+              near and far pixels (split at the median depth) with equal weight
+    e_gen   = e(gen_i, gen_j)           what was shown
+    e_gt    = e(truth_i, truth_j)       what resampling costs, the truth blurred to the sharpness of what was shown
+    e_null  = e(gen_i, gen_i)           the same picture again: nothing moved
+    S       = 1 - (e_gen - e_gt) / (e_null - e_gt)
+
+S = 1: as consistent as the renderer; S = 0: as a frozen frame, for which e_gen = e_null to the last bit. All three are
+minima over the same small lattice of motions (0.7 to 1.3 of the true translation, rotation or both), so that a solid
+world through which the camera moves a little too slowly is not taken for a soft one. The lattice is one number a part,
+not a free pose, so that it cannot absorb jitter.
+
+A pair is scored only where the truth has power: e_null - e_gt of the true frames at least 0.02. After
+`geom.reproject` of the survey behind docs/metrics.md; ZNCC as in Lewis 1995.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.errors import ShapeError
+from worldsim.metrics.functional.geometry import MAX_ROTATION, MIN_OVERLAP, Mask, PairView, sample
+from worldsim.types import Frames, check_frames
+
+Grey = NDArray[np.float32]
+
+POWER = 0.02  # least e_null - e_gt of the truth
+WINDOW = 7  # px
+MIN_WINDOW = 25  # kept pixels of a window's 49
+MIN_PIXELS = 24  # scored pixels in each of the two depth strata
+MIN_STD = 2.0  # of the truth in a window, 8-bit steps: below it there is nothing to find again
+FLAT_STD = 0.3  # of what is shown: below it rounding is all there is, and the correlation counts as 0
+SIGMAS = tuple(0.2 * k for k in range(16))  # px, of the blur that matches the sharpness
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reprojection:
+    """The three errors of one pair, each in 0..1, and what they rest on.
+
+    Attributes:
+        e_gen, e_gt, e_null: See the module.
+        sigma: Blur of the truth that gives it the sharpness of what was shown, px.
+        pixels: Windows that were compared.
+        speed: Factors of translation and rotation at which e_gen was least.
+    """
+
+    e_gen: float
+    e_gt: float
+    e_null: float
+    sigma: float = 0.0
+    pixels: int = 0
+    speed: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def skill(self) -> float:
+        """S, at most 1 and at least -1; 0 where what was shown is so smooth that its motion cannot be seen."""
+        return float(skill(np.array([self.e_gen, self.e_gt, self.e_null])))
+
+
+def skill(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """S of (..., 3) errors (e_gen, e_gt, e_null), clipped to -1..1; 0 where e_null - e_gt is below `POWER`."""
+    gap = errors[..., 2] - errors[..., 1]
+    seen = gap >= POWER
+    value = 1.0 - (errors[..., 0] - errors[..., 1]) / np.where(seen, gap, 1.0)
+    return np.asarray(np.where(seen, np.clip(value, -1.0, 1.0), 0.0))
+
+
+def luminance(frame: Frames) -> Grey:
+    """(H, W, 3) uint8 -> (H, W) float32, Rec. 601, 8-bit steps."""
+    return np.asarray(cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_RGB2GRAY), dtype=np.float32)
+
+
+def _box(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    out: NDArray[np.float64] = cv2.boxFilter(
+        image, cv2.CV_64F, (WINDOW, WINDOW), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    return out
+
+
+def local_std(image: Grey, kept: Mask) -> NDArray[np.float64]:
+    """Standard deviation of the kept pixels of each 7x7 window, 8-bit steps; 0 where the window holds too few."""
+    m = kept.astype(np.float64)
+    n = _box(m)
+    x = (image.astype(np.float64) - 128.0) * m
+    safe = np.maximum(n, 1)
+    variance = _box(x * x) / safe - np.square(_box(x) / safe)
+    return np.where(n >= MIN_WINDOW, np.sqrt(np.maximum(variance, 0.0)), 0.0)
+
+
+def zncc_error(a: Grey, b: Grey, kept: Mask) -> NDArray[np.float64]:
+    """(1 - ZNCC) / 2 of each 7x7 window over its kept pixels: (H, W) twice -> (H, W) in 0..1; 0.5 where one is flat."""
+    m = kept.astype(np.float64)
+    n = np.maximum(_box(m), 1)
+    x, y = (a.astype(np.float64) - 128.0) * m, (b.astype(np.float64) - 128.0) * m
+    mean_x, mean_y = _box(x) / n, _box(y) / n
+    var_x = np.maximum(_box(x * x) / n - mean_x * mean_x, 0.0)
+    var_y = np.maximum(_box(y * y) / n - mean_y * mean_y, 0.0)
+    flat = np.minimum(var_x, var_y) < FLAT_STD**2
+    zncc = (_box(x * y) / n - mean_x * mean_y) / np.where(flat, 1.0, np.sqrt(var_x * var_y))
+    return np.where(flat, 0.5, (1.0 - np.clip(zncc, -1.0, 1.0)) / 2.0)
+
+
+def _error(first: Grey, second: Grey, view: PairView, scored: Mask) -> tuple[float, tuple[float, float]]:
+    """Least error over the lattice, and where; ties go to the true motion, which comes first."""
+    near, far = scored & view.near, scored & ~view.near
+    best, at = np.inf, (1.0, 1.0)
+    for factors, pixels in view.maps.items():
+        errors = zncc_error(first, sample(second, pixels), view.kept)
+        value = 0.5 * (float(errors[near].mean()) + float(errors[far].mean()))
+        if value < best:
+            best, at = value, factors
+    return best, at
+
+
+def blurred(image: Grey, sigma: float) -> Grey:
+    """Gaussian blur, sigma in px; the image itself for 0."""
+    return image if sigma == 0 else np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), dtype=np.float32)
+
+
+def sharpness(images: tuple[Grey, ...]) -> float:
+    """Squared differences between neighbours against the variance: free of brightness and contrast; 0 for flat ones."""
+    energy = sum(float(np.square(np.diff(z, axis=k)).mean()) for z in images for k in (0, 1))
+    spread = sum(float(z.var()) for z in images)
+    return energy / spread if spread > FLAT_STD**2 else 0.0
+
+
+def matching_sigma(truth: tuple[Grey, ...], shown: tuple[Grey, ...]) -> float:
+    """The blur, 0..3 px, that makes the truth no sharper than what was shown; 0 where that is as sharp or sharper."""
+    goal = sharpness(shown)
+    levels = [sharpness(truth)]
+    if goal >= levels[0] or goal == 0.0:
+        return 0.0
+    for sigma in SIGMAS[1:]:
+        levels.append(sharpness(tuple(blurred(z, sigma) for z in truth)))
+        if levels[-1] <= goal:
+            share = (levels[-2] - goal) / max(levels[-2] - levels[-1], 1e-12)
+            return float(sigma - 0.2 * (1.0 - share))
+    return float(SIGMAS[-1])
+
+
+def undecidable(truth: Frames, view: PairView) -> str | None:
+    """Why the truth cannot decide a pair, or None: true frames (2, H, W, 3) uint8 and their view."""
+    return _scored(truth, view)[1]
+
+
+def _scored(truth: Frames, view: PairView) -> tuple[Mask, str | None]:
+    """Windows to compare, and why there is nothing to decide; the truth's frames alone are asked."""
+    first, second = luminance(truth[0]), luminance(truth[1])
+    scored = view.kept & (local_std(first, view.kept) >= MIN_STD)
+    if view.rotation > MAX_ROTATION:
+        return scored, f"more than {MAX_ROTATION:g} degrees between the frames"
+    if view.overlap < MIN_OVERLAP:
+        return scored, f"less than {MIN_OVERLAP:.0%} overlap"
+    if min(int((scored & view.near).sum()), int((scored & ~view.near).sum())) < MIN_PIXELS:
+        return scored, f"fewer than {MIN_PIXELS} textured static px, near or far, seen in both frames"
+    gap = _error(first, first, view, scored)[0] - _error(first, second, view, scored)[0]
+    return scored, None if gap >= POWER else "no power: a frozen frame would fit as well"
+
+
+def reprojection(truth: Frames, shown: Frames, view: PairView) -> Reprojection | str:
+    """Scores one pair.
+
+    Args:
+        truth: (2, H, W, 3) uint8, true frames i and j.
+        shown: (2, H, W, 3) uint8, the model's.
+        view: Of the two true states.
+
+    Returns:
+        The errors, or a sentence that says why the truth cannot decide this pair.
+
+    Raises:
+        ShapeError: If sizes differ.
+    """
+    for frames, what in ((truth, "truth"), (shown, "shown")):
+        check_frames(frames, ndim=4, what=what)
+        if len(frames) != 2 or frames.shape[1:3] != view.kept.shape:
+            raise ShapeError(f"{what} must be (2, {view.kept.shape[0]}, {view.kept.shape[1]}, 3), got {frames.shape}")
+    scored, reason = _scored(truth, view)
+    if reason is not None:
+        return reason
+    true = luminance(truth[0]), luminance(truth[1])
+    own = luminance(shown[0]), luminance(shown[1])
+    sigma = matching_sigma(true, own)
+    e_gen, speed = _error(own[0], own[1], view, scored)
+    e_gt, _ = _error(blurred(true[0], sigma), blurred(true[1], sigma), view, scored)
+    e_null, _ = _error(own[0], own[0], view, scored)
+    pixels = int(scored.sum())
+    return Reprojection(e_gen=e_gen, e_gt=e_gt, e_null=e_null, sigma=sigma, pixels=pixels, speed=speed)
