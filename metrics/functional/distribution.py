@@ -48,8 +48,11 @@ def check_sets(x: ArrayLike, y: ArrayLike, least: int = 1) -> tuple[Float, Float
 
 def polynomial_kernel(x: Float, y: Float, degree: int = 3, gamma: float | None = None, offset: float = 1.0) -> Float:
     """(gamma <x, y> + offset)^degree -> (n, m); gamma = 1/d, degree 3 as in KID (Binkowski et al. 2018, section 4)."""
-    scale = 1.0 / x.shape[1] if gamma is None else gamma
-    return np.asarray((scale * (x @ y.T) + offset) ** degree)
+    base = (1.0 / x.shape[1] if gamma is None else gamma) * (x @ y.T) + offset
+    out = base.copy()
+    for _ in range(degree - 1):  # a third of the time of pow
+        out *= base
+    return np.asarray(out)
 
 
 def median_width(x: Float, y: Float) -> float:
@@ -75,6 +78,13 @@ def mmd2_biased(k_xx: Float, k_xy: Float, k_yy: Float) -> float:
     Between two samples of one distribution it decreases with n like 1/n instead of being 0 on average.
     """
     return float(k_xx.mean() + k_yy.mean() - 2.0 * k_xy.mean())
+
+
+def mmd2_unbiased(k_xx: Float, k_xy: Float, k_yy: Float) -> float:
+    """The U-statistic: the V-statistic without the diagonals. 0 on average between samples of one distribution."""
+    n, m = len(k_xx), len(k_yy)
+    within = (k_xx.sum() - np.trace(k_xx)) / (n * (n - 1)) + (k_yy.sum() - np.trace(k_yy)) / (m * (m - 1))
+    return float(within - 2.0 * k_xy.mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +132,15 @@ def mmd(
     """
     x, y = check_sets(x, y)
     worlds, first = _worlds(len(x), len(y), groups)
-    pooled = np.concatenate([x, y])
+    order = np.argsort(worlds, kind="stable")
+    pooled = np.concatenate([x, y])[order]
     full = (
         polynomial_kernel(pooled, pooled) if kernel == "polynomial" else rbf_kernel(pooled, pooled, median_width(x, y))
     )
     # Sums over pairs of worlds: every relabelling is then a few products of small matrices.
-    member = np.zeros((worlds.max() + 1, len(pooled)))
-    member[worlds, np.arange(len(pooled))] = 1.0
-    sums, sizes = member @ full @ member.T, member.sum(axis=1)
+    begins = np.searchsorted(worlds[order], np.arange(worlds.max() + 1))
+    sums = np.add.reduceat(np.add.reduceat(full, begins, axis=0), begins, axis=1)
+    sizes = np.bincount(worlds).astype(np.float64)
     counts = np.outer(sizes, sizes)
     np.fill_diagonal(sums, 0.0)
     np.fill_diagonal(counts, 0.0)
