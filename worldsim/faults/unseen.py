@@ -1,0 +1,107 @@
+"""What changes while nobody looks: objects vanish, move or become others once no pixel of them is in view.
+
+The edit is made in the fault's own copy of the truth after the first frame in which the object has no pixel, and never
+changes a frame that shows it: what is in view stays as it was. An object that is hidden when the context ends counts as
+hidden from then on. Each object is struck at most once; carried ones never.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldsim.faults.base import Fault, Notes
+from worldsim.faults.views import draw, level
+from worldsim.oracle import World
+from worldsim.trees import ArrayTree
+from worldsim.truth import MoveObject, ObjectState, RecolourObject, RemoveObject
+from worldsim.types import Frames
+
+#: Colours that a swapped object can take; every truth with colours has these.
+COLOURS = ("red", "green", "blue", "yellow")
+
+
+class Unseen(Fault):
+    """Strikes objects when they leave the view."""
+
+    random = True
+
+    def _begin(self, world: World, context: Frames, world_seed: int) -> Notes:
+        notes: Notes = {"done": []}
+        self._look(world, notes)
+        return notes
+
+    def _turn(self, world: World, notes: Notes, action: ArrayTree) -> tuple[Frames, float]:
+        shown = super()._turn(world, notes, action)
+        self._look(world, notes)
+        return shown
+
+    def _look(self, world: World, notes: Notes) -> None:
+        if world.ended:
+            return
+        for thing in world.env.truth().objects:
+            hidden = thing.exists and thing.visible_px == 0 and not thing.attributes.get("held", False)
+            if hidden and thing.id not in notes["done"] and self._strike(world, thing):
+                notes["done"] = [*notes["done"], thing.id]
+
+    def _strike(self, world: World, thing: ObjectState) -> bool:
+        """Strikes a hidden object; False = not now, try again in the next step."""
+        raise NotImplementedError
+
+
+class Vanish(Unseen):
+    """Each object that leaves the view is gone for good with probability `severity`."""
+
+    name = "vanish"
+    needs = frozenset({"RemoveObject", "objects"})
+
+    def _strike(self, world: World, thing: ObjectState) -> bool:
+        if self._happens(world, thing.id):
+            world.env.edit(RemoveObject(object_id=thing.id))
+        return True
+
+
+class Swap(Unseen):
+    """Each object that leaves the view comes back in another colour with probability `severity`."""
+
+    name = "swap"
+    needs = frozenset({"RecolourObject", "objects"})
+
+    def _strike(self, world: World, thing: ObjectState) -> bool:
+        colour = thing.attributes.get("colour")
+        if colour is not None and self._happens(world, thing.id):
+            others = [c for c in COLOURS if c != colour]
+            chosen = others[int(self._draw(world, "colour", thing.id).integers(len(others)))]
+            world.env.edit(RecolourObject(object_id=thing.id, colour=chosen))
+        return True
+
+
+class Teleport(Unseen):
+    """Each object that leaves the view stands `severity` metres further on, at the same height.
+
+    The first of eight bearings, from a drawn one on, in which nothing is in the way and the new place is out of view as
+    well. Where none is free the object stays; where all free ones are in view it waits.
+    """
+
+    name = "teleport"
+    limit = 16.0
+    needs = frozenset({"RemoveObject", "MoveObject", "objects", "render_from", "snapshot"})
+
+    def _strike(self, world: World, thing: ObjectState) -> bool:
+        env, first = world.env, float(self._draw(world, thing.id).uniform(0, 360))
+        kept = env.snapshot()
+        env.edit(RemoveObject(object_id=thing.id))  # else it would stand in its own way
+        base = thing.position - np.array([0.0, thing.size[1] / 2, 0.0])
+        room = self.severity + float(max(thing.size[0], thing.size[2])) / 2
+        places = []
+        for k in range(8):
+            pose = level(thing.position, first + 45.0 * k)
+            depth = draw(env, pose)[1].depth
+            if depth is not None and depth[depth.shape[0] // 2, depth.shape[1] // 2] >= room:
+                places.append(base + self.severity * pose[:3, 2])
+        env.restore(kept)
+        for place in places:
+            env.edit(MoveObject(object_id=thing.id, position=(float(place[0]), float(place[1]), float(place[2]))))
+            if np.array_equal(draw(env)[0], world.frame):
+                return True
+            env.restore(kept)
+        return not places
