@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from worldsim import trees
-from worldsim.envs.controllers.motions import act, look_at, press, turn_by, turn_to, wait, walk_to
+from worldsim.envs.controllers.motions import act, look_at, press, turn_to, wait, walk_to
 from worldsim.envs.controllers.pose import bearing, ground_distance, heading, yaw_to
 from worldsim.envs.controllers.probes import leave_and_return
 from worldsim.envs.controllers.scene import Motion, Scene
 from worldsim.envs.controllers.sight import box_in_view, cell_box, clearance
-from worldsim.envs.controllers.survey import find_floor, find_object, finish_context
+from worldsim.envs.controllers.survey import departure_yaw, find_floor, find_object, finish_context
 
 REACH = 2.6  # metres to stand from what is used: within the arm's 5 m, and large in the picture
 
@@ -83,7 +83,8 @@ def break_leave_return(
     if not scene.sham and not any(c.after == "air" and t >= scene.t - strokes for t, c in scene.changed):
         scene.abort("the block did not break")
     scene.mark("acted")
-    yield from turn_by(scene, 12.0)  # so that the pose that is judged is none of the context
+    here = scene.pose  # as the context saw it: what is judged must be another view
+    yield from turn_to(scene, departure_yaw(scene, here.yaw), here.pitch)
     yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
 
 
@@ -179,7 +180,8 @@ def evolve_unseen(
     scene.focus["cell"] = list(cell)
     scene.focus["initial"] = next(c.before for _, c in scene.changed if c.position == cell)
     yield from look_at(scene, centre)
-    yield from turn_by(scene, 12.0)  # so that the pose that is judged is none of the context
+    here = scene.pose  # as the context saw it: what is judged must be another view
+    yield from turn_to(scene, departure_yaw(scene, here.yaw), here.pitch)
     yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
     scene.focus["changes"] = sum(c.position == cell for _, c in scene.changed)
 

@@ -1,4 +1,4 @@
-"""The set `quick` in the real world that it is made for: probes complete, hide what they hide, and come back."""
+"""The sets `quick` and `core` in the world they are made for: probes complete, hide what they hide, and come back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worldsim.registry import CONTROLLERS
 from worldsim.truth import TruthState
 
 WORLDS = 20
-QUICK = {scenario.name: scenario for scenario in load_set("quick").scenarios}
+QUICK, CORE = ({scenario.name: scenario for scenario in load_set(name).scenarios} for name in ("quick", "core"))
 
 
 class Stepper:
@@ -57,6 +57,29 @@ def test_nine_of_ten_worlds_carry_the_probe(name: str) -> None:
                         env.edit(edit)
                     env.restore(snapshot)
     assert len(reasons) <= WORLDS // 10, reasons
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in CORE.items() if scenario.branches])
+def test_what_is_judged_is_a_view_that_no_context_frame_shows(name: str) -> None:
+    """10 degrees or 0.5 m from each of them: a frozen picture cannot pass, in any probe."""
+    scenario = CORE[name]
+    env = BlocksEnv(**scenario.env_kwargs, size=(64, 64))
+    carried_out = 0
+    for i in range(3):
+        controller = CONTROLLERS.get(scenario.controller)(**scenario.controller_kwargs)
+        seed = seeding.world_seed(1, "blocks", name, i)
+        states, _ = play(controller, Stepper(env, seed), scenario.context - 1 + scenario.horizon)
+        if controller.aborted:
+            continue
+        carried_out += 1
+        at = marks_of(controller)
+        for point in scenario.branches:
+            assert at[point.judge[-1]] + point.window <= len(states), "the judged window fits"
+            if name == "counterfactual":
+                continue  # its alternatives differ from frozen by what the actions do
+            errors = [pose_error(states, f, at[point.judge[-1]]) for f in range(scenario.context)]
+            assert all(angle > 10.0 or metres > 0.5 for angle, metres in errors), errors
+    assert carried_out, "three worlds, and in none of them could it be carried out"
 
 
 def check(name: str, controller: Any, states: list[TruthState]) -> None:
