@@ -31,10 +31,10 @@ import numpy as np
 from worldsim.background import TimedCaller
 from worldsim.envs.actions import minerl_space, noop
 from worldsim.lane import PlannedEpisode, TruthLane
-from worldsim.lockstep import Settings
 from worldsim.registry import CONTROLLERS, ENVS
 from worldsim.rollout import roll_group
 from worldsim.truth import Abilities, TruthState
+from worldsim.truth_side import Settings
 from worldsim.types import Context, ModelSpec, Prediction, Scenario
 
 SIZE = (64, 64)

@@ -18,7 +18,6 @@ from worldsim.config import EvalConfig
 from worldsim.errors import StoreError, WorldFailure, WorldsimError
 from worldsim.fingerprint import utc_now
 from worldsim.lane import PlannedEpisode, TruthLane
-from worldsim.lockstep import Settings
 from worldsim.plan import (
     action_map,
     env_factory,
@@ -32,6 +31,7 @@ from worldsim.protocols import Closeable, EpisodeGroup, TruthEnv
 from worldsim.provenance import provenance
 from worldsim.rollout import episode_row, roll_group
 from worldsim.store import RunStore
+from worldsim.truth_side import Settings
 from worldsim.types import Episode, FrameSource, Scenario
 
 log = logging.getLogger("worldsim")
@@ -144,7 +144,9 @@ def _prompts(scenario: Scenario, lane: TruthLane) -> tuple[tuple[int, str], ...]
         return scenario.prompts
     from worldsim.captions import caption
 
-    written = caption(lane.env.truth(), seed=lane.planned.controller_seed)
+    place = str(scenario.env_kwargs.get("preset", ""))
+    about = {"place": place, **({"hour": lane.info["hour"]} if "hour" in lane.info else {})}
+    written = caption(lane.env.truth(), about, seed=lane.planned.controller_seed)
     return tuple((t, text or written) for t, text in scenario.prompts)
 
 

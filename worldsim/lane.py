@@ -68,13 +68,14 @@ class TruthLane:
     ended: int | None = None
     end_reason: EndReason = ""
     last: TruthFrame | None = None
+    info: dict[str, Any] = field(default_factory=dict)
     snapshots: dict[str, State] = field(default_factory=dict)
     _rerun_on: bool = False
 
     def reset(self) -> TruthFrame:
         """Starts the world; frame 0."""
         p = self.planned
-        frame, _ = guard("truth", self.env.reset, seed=p.world_seed, options={"dynamics_seed": p.dynamics_seed})
+        frame, self.info = guard("truth", self.env.reset, seed=p.world_seed, options={"dynamics_seed": p.dynamics_seed})
         state = guard("truth", self.env.truth)
         self.t, self.ended, self.end_reason = 0, None, ""
         self.snapshots, self._rerun_on = {}, False

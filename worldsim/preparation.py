@@ -87,7 +87,7 @@ def prepare(config: EvalConfig) -> Prepared:
     sizes = tuple(choose_size(config, s, model.spec) for s in scenarios)
     abilities, seconds, notes = [], [], []
     for scenario, size in zip(scenarios, sizes, strict=True):
-        env = env_factory(config, scenario, size)()
+        env = env_factory(config, scenario, size, isolate=config.isolate_envs)()
         try:
             abilities.append(env.abilities)
             seconds.append(_time_truth(env))

@@ -20,9 +20,10 @@ from worldsim.background import Background, TimedCaller
 from worldsim.episode_io import EpisodeWriter, RolloutKey
 from worldsim.errors import WorldFailure
 from worldsim.lane import TruthLane
-from worldsim.lockstep import Pass, Row, Settings, Timeline
+from worldsim.lockstep import Pass, Row
 from worldsim.protocols import TruthEnv, WorldModel
 from worldsim.store import RunStore, writing
+from worldsim.truth_side import Settings, Timeline
 from worldsim.types import Scenario
 
 _QUEUE_BYTES = 64_000_000  # frames that may wait to be encoded
