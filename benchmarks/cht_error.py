@@ -7,7 +7,7 @@ present, absent, moved by 1 m, of another colour, another kind (several, one lab
 label). Each label but the last two is the truth equally often. Thresholds are calibrated on other worlds. Prints
 
 1. the truth's error: the true render, clean and degraded, and with the camera 2 to 4 degrees off;
-2. floors: noise, grey, the frame before a turn (40 to 120 degrees, and 6 to 15), another world: the histogram of picks;
+2. floors: noise, grey, the frame before a turn (of 40 to 120, 10 to 20, 4 to 8 degrees), another world: the picks;
 3. frame right, region wrong: what each wrong thing is called, in clean and in degraded frames.
 """
 
@@ -170,13 +170,14 @@ def event(studio: Studio, other: Frames, far: float, rng: np.random.Generator) -
         "flat blob": np.where(grown, np.uint8(present[core].mean(axis=0).round()), present).astype(np.uint8),
         "wrong patch": np.where(grown, patch, present),
     }
-    turns = [float(rng.choice([-1, 1]) * rng.uniform(*span)) for span in ((40, 120), (6, 15))]
+    turns = [float(rng.choice([-1, 1]) * rng.uniform(*span)) for span in ((40, 120), (10, 20), (4, 8))]
     frozen = [f for f, _ in studio.draw([], [pose(t) for t in turns])]
     floors = {
         "noise": rng.integers(0, 256, present.shape, dtype=np.uint8),
         "grey": np.full_like(present, 128),
         "frozen 40-120 deg": frozen[0],
-        "frozen 6-15 deg": frozen[1],
+        "frozen 10-20 deg": frozen[1],
+        "frozen 4-8 deg": frozen[2],
         "other world": other,
     }
     return Event(
@@ -250,15 +251,16 @@ def table(rows: dict[str, Counter[str]]) -> None:
 def report(size: int, count: int, calibration: int) -> None:
     fit, _ = collect(size, calibration, "calibration")
     events, refused = collect(size, count, "test")
-    known = [pair for rows in truths(fit, "calibration").values() for pair in rows]
-    thresholds = calibrate([e for e, _ in known], [t for _, t in known])
+    known = [(e, t, name) for name, rows in truths(fit, "calibration").items() for e, t in rows]
+    thresholds = calibrate([e for e, _, _ in known], [t for _, t, _ in known], [name for _, _, name in known])
     print(
         f"\n## {size}x{size}: {count} events of as many worlds ({refused} draws refused), calibrated on {calibration}"
     )
     print(thresholds)
     print("\n| the truth, % | right | wrong | lost the place | something else | p > 0.9 | ZNCC agrees |")
     print("|---|---|---|---|---|---|---|")
-    for name, rows in truths(events, "test").items():
+    tests = truths(events, "test")
+    for name, rows in tests.items():
         verdicts = [(judge(e, thresholds), t) for e, t in rows]
         parts = (
             [v.label == t for v, t in verdicts],
@@ -274,11 +276,11 @@ def report(size: int, count: int, calibration: int) -> None:
     for base in ("clean", "blur 1", "jpeg 50", "all"):
         degrade: Callable[..., Frames] = DEGRADATIONS[base]
         print(f"\nFrame right, region wrong ({base})")
-        rows = {}
+        histogram = {}
         for name in events[0].wrong:
             rng = generator("cht-wrong", base, name)
-            rows[name] = picks([evidence(degrade(e.wrong[name], rng), e) for e in events], thresholds)
-        table(rows)
+            histogram[name] = picks([evidence(degrade(e.wrong[name], rng), e) for e in events], thresholds)
+        table(histogram)
 
 
 def main() -> None:

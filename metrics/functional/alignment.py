@@ -23,17 +23,19 @@ Mask = NDArray[np.bool_]
 
 SHIFT = 3  # px of drift that are searched in each direction
 SIGMA = 1.0  # px of the low-pass
+REACH = 3  # px: as far as the low-pass looks
 STEP = 1.5 / 255  # the least error expected of a pixel: rounding, and a little room
 _ZNCC = 7  # px, window
 
 
 def low_pass(image: Frames) -> Picture:
-    """(H, W, 3) uint8 -> float32 in 0..1 after a Gaussian of sigma `SIGMA` px."""
-    return np.asarray(cv2.GaussianBlur(image.astype(np.float32) / 255.0, (0, 0), SIGMA))
+    """(H, W, 3) uint8 -> float32 in 0..1 after a Gaussian of sigma `SIGMA` px, cut off at `REACH` px."""
+    side = 2 * REACH + 1
+    return np.asarray(cv2.GaussianBlur(image.astype(np.float32) / 255.0, (side, side), SIGMA))
 
 
 def align(frame: Frames, render: Frames, context: Mask, shift: int = SHIFT) -> tuple[float, float, float]:
-    """The shift with the least difference on the context, of low-passed luminances with mean 0 and spread 1.
+    """The shift with the least difference on the context, of low-passed channels with mean 0 and spread 1.
 
     Whole pixels are searched, then the minimum of the parabola through the three nearest costs of each axis is taken,
     in quarters of a pixel, if it fits better.
@@ -42,12 +44,14 @@ def align(frame: Frames, render: Frames, context: Mask, shift: int = SHIFT) -> t
         The mean squared difference at that shift (= 2 - 2 times the correlation), 0..4, on what both show of the
         context; and dx, dy in pixels.
     """
-    a, b = (grey(low_pass(x)) for x in (frame, render))
+    a, b = (low_pass(x) for x in (frame, render))
     inner = np.zeros_like(context)  # what any of the shifts shows: else the repeated border would speak for shift 0
     inner[shift : context.shape[0] - shift, shift : context.shape[1] - shift] = True
     inner = context & inner if (context & inner).any() else context
     padded = cv2.copyMakeBorder(_standard(a, inner), *(shift,) * 4, cv2.BORDER_REPLICATE)
-    cost = cv2.matchTemplate(padded, _standard(b, inner), cv2.TM_SQDIFF, mask=inner.astype(np.float32))
+    cost = cv2.matchTemplate(
+        padded, _standard(b, inner), cv2.TM_SQDIFF, mask=np.repeat(inner[..., None], 3, axis=2).astype(np.float32)
+    )
     y, x = (int(q) for q in np.unravel_index(int(cost.argmin()), cost.shape))
     found = [(float(x - shift), float(y - shift))]
     found.append((found[0][0] + _vertex(cost[y], x), found[0][1] + _vertex(cost[:, x], y)))
@@ -65,7 +69,7 @@ def _residual(a: Picture, b: Picture, context: Mask, dx: float, dy: float) -> fl
 def match(shown: Picture, drawn: Picture, context: Mask) -> Picture:
     """Gives each channel of `shown` the mean and, between a half and twice, the spread of `drawn` on the context."""
     a, b = shown[context].astype(np.float64), drawn[context].astype(np.float64)
-    gain = np.clip((b.std(axis=0) + STEP) / (a.std(axis=0) + STEP), 0.5, 2.0)
+    gain = np.clip(b.std(axis=0) / np.maximum(a.std(axis=0), STEP), 0.5, 2.0)
     return np.asarray((shown - a.mean(axis=0)) * gain + b.mean(axis=0), np.float32)
 
 
@@ -97,7 +101,7 @@ def grey(image: Picture) -> Picture:
 
 def _standard(image: Picture, context: Mask) -> Picture:
     values = image[context]
-    return np.asarray((image - values.mean()) / (values.std() + 1.0 / 255), np.float32)
+    return np.asarray((image - values.mean(axis=0)) / (values.std(axis=0) + 1.0 / 255), np.float32)
 
 
 def _vertex(cost: NDArray[np.float32], at: int) -> float:
@@ -118,9 +122,11 @@ def shifted(image: Picture, dx: float, dy: float) -> Picture:
 
 
 def in_view(shape: tuple[int, ...], dx: float, dy: float) -> Mask:
-    """(H, W) bool: the pixels of the render that a frame lying (dx, dy) px off shows."""
+    """(H, W) bool: the pixels of the render that a frame lying (dx, dy) px off shows, and no repeated border near."""
     y, x = np.ogrid[: shape[0], : shape[1]]
-    return np.asarray((x + dx >= 0) & (x + dx <= shape[1] - 1) & (y + dy >= 0) & (y + dy <= shape[0] - 1))
+    left, right = (REACH - dx if dx < 0 else 0.0), shape[1] - 1 - (dx + REACH if dx > 0 else 0.0)
+    top, bottom = (REACH - dy if dy < 0 else 0.0), shape[0] - 1 - (dy + REACH if dy > 0 else 0.0)
+    return np.asarray((x >= left) & (x <= right) & (y >= top) & (y <= bottom))
 
 
 def local_zncc(a: Picture, b: Picture) -> Picture:

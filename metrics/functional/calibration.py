@@ -1,16 +1,18 @@
 """What a frame of the truth looks like to the hypothesis test, clean and degraded: its thresholds come from there.
 
-Rules: a gate lies where it rejects 1 % of the truth's frames (clean and degraded, pooled); the softmax is as cautious
-as it can be while 95 % of them are decided, rightly, with p > 0.9. They belong to the renderer, the size and the
-alternatives they were measured with: calibrate each suite, on worlds that are not scored.
+Rules: a gate lies where it rejects 1 % of the truth's frames under the degradation that moves it most, and fewer under
+all others; the softmax is as cautious as it can be while 95 % of all of them are decided, rightly, with p > 0.9. Both
+belong to the renderer, the size and the alternatives they were measured with: calibrate each suite, on worlds that are
+not scored.
 
-Known limit: pooling means that the hardest degradation pays for most of the 1 %; how much each pays is printed by
-`benchmarks/cht_error.py`.
+Known limit: with n frames of a degradation the 99th percentile lies at the largest for n below 100, so that 1/n and
+more of other worlds' frames are rejected by it; how many is printed by `benchmarks/cht_error.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -92,35 +94,44 @@ DEGRADATIONS: Final[Mapping[str, Degradation]] = {
 }
 
 
-def calibrate(evidence: Sequence[Evidence], truth: Sequence[int]) -> Thresholds:
+def calibrate(evidence: Sequence[Evidence], truth: Sequence[int], groups: Sequence[str] | None = None) -> Thresholds:
     """Thresholds from the truth's own frames.
 
     Args:
         evidence: Of frames that show one of their alternatives, clean and degraded; undefined ones are passed over. Let
             each label be the true one equally often.
         truth: The true label of each.
+        groups: The degradation of each; None = all in one.
 
     Raises:
         ConfigError: If fewer than 20 are defined, or fewer than 95 % of them are right and pass the gates.
     """
-    if len(evidence) != len(truth):
-        raise ConfigError(f"expected one true label for each of {len(evidence)} frames, got {len(truth)}")
+    groups = [""] * len(evidence) if groups is None else groups
+    if not len(evidence) == len(truth) == len(groups):
+        raise ConfigError(
+            f"expected one true label and one group for each of {len(evidence)} frames, got {len(truth)} and "
+            f"{len(groups)}"
+        )
     known = [(e, int(t)) for e, t in zip(evidence, truth, strict=True) if e.reason is None]
+    defined = np.array([e.reason is None for e in evidence])
+    members = [np.flatnonzero(np.array(groups)[defined] == g) for g in sorted(set(np.array(groups)[defined].tolist()))]
     if len(known) < 20:
         raise ConfigError(f"calibration needs at least 20 frames that are not undefined, got {len(known)}")
 
-    def gate(values: Sequence[float], quantile: float) -> float:
-        return float(np.quantile(np.array(values), quantile))
+    def gate(value: Callable[[Evidence], float]) -> float:
+        """The 99th percentile of the group where it is largest."""
+        values = np.array([value(e) for e, _ in known])
+        return max(float(np.quantile(values[rows], GATE)) for rows in members)
 
     gates = Thresholds(
-        residual=gate([e.residual for e, _ in known], GATE),
-        lead=gate([float(e.lead.max()) for e, _ in known], 1 - GATE),
-        fit=gate([e.fit for e, _ in known], GATE),
-        excess=gate([e.excess for e, _ in known], GATE),
+        residual=gate(lambda e: e.residual),
+        lead=-gate(lambda e: -float(e.lead.max())),
+        fit=gate(lambda e: e.fit),
+        excess=gate(lambda e: e.excess),
         scale=1.0,
     )
     scale = softmax_scale([e.lead for e, _ in known], [t if judge(e, gates).label == t else -1 for e, t in known])
-    return Thresholds(residual=gates.residual, lead=gates.lead, fit=gates.fit, excess=gates.excess, scale=scale)
+    return replace(gates, scale=scale)
 
 
 def softmax_scale(leads: Sequence[Float], truth: Sequence[int]) -> float:

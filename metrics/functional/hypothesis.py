@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from worldsim.errors import ShapeError
 from worldsim.metrics.functional.alignment import (
+    REACH,
     SHIFT,
     STEP,
     Mask,
@@ -55,7 +56,7 @@ Float = NDArray[np.float64]
 Outcome = Literal["decided", "lost the place", "something else", "undefined"]
 
 TAU = 8  # of 255: a smaller difference of two renders is not counted as one
-GROW = 3  # px around the core that belong to neither side: low-pass and small shifts reach there
+GROW = REACH  # px around the core that belong to neither side: the low-pass brings it there
 MIN_PAIR = 12  # px in which every pair of alternatives must differ; below it one of ten is decided wrongly at 64x64
 MIN_CONTEXT = 0.1  # share of the frame in which all alternatives must agree
 MIN_SPREAD = 2.0 / 255  # of the context's luminance: a flatter one can be laid anywhere
