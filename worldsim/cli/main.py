@@ -19,7 +19,10 @@ COMMANDS = {
     "rollout": ("worldsim.cli.run:rollout", "truth and model in lockstep, recorded; no scores"),
     "score": ("worldsim.cli.stages:score", "score a recorded run, again or with other metrics"),
     "report": ("worldsim.cli.stages:report", "build the page of a run"),
-    "check": ("worldsim.cli.check:check", "check a model, environment or metric against its contract, or the files of a run"),
+    "check": (
+        "worldsim.cli.check:check",
+        "check a model, env or metric against its contract, a run against its hashes",
+    ),
     "ls": ("worldsim.cli.inspect:ls_command", "list models, envs, metrics, controllers, scenarios or runs"),
     "show": ("worldsim.cli.inspect:show_command", "what a name means, or how a run ended"),
     "doctor": ("worldsim.cli.doctor:doctor_command", "what is installed, what is missing and how to get it"),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from worldsim.cli.arguments import parse
 from worldsim.config import EvalConfig, from_plain, parse_args
@@ -24,61 +24,20 @@ worldsim eval --model worldsim/Oracle --out runs/big --shard 2/4   # the second 
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalArgs:
+class EvalArgs(EvalConfig):
     """Rolls out truth and world model in lockstep, scores the episodes, and builds a page."""
 
-    model: str = ""
-    """A registered name (`worldsim ls models`), or path/to/file.py:Name."""
-    model_args: tuple[str, ...] = ()
+    # The options are the settings of EvalConfig; only what a command line writes differently is declared here.
+    model_args: tuple[str, ...] = ()  # type: ignore[assignment]
     """Arguments of the model's constructor: name=value ..."""
-    env: str = "blocks"
-    """The truth (`worldsim ls envs`)."""
-    env_args: tuple[str, ...] = ()
+    env_args: tuple[str, ...] = ()  # type: ignore[assignment]
     """Arguments of the environment that override the scenario's: name=value ..."""
-    scenarios: str = "quick"
-    """A scenario set (quick, core, long) or the path of a YAML file."""
-    metrics: tuple[str, ...] = ()
-    """Names or families; none = all."""
-    episodes: int = 16
-    """Worlds of each scenario. Fewer than --min-worlds give no point estimate."""
-    seed: int = 0
-    """Everything random follows from it."""
-    samples: int = 1
-    """Rollouts of each start; they differ in the model's seed only."""
-    size: str | None = None
+    size: str | None = None  # type: ignore[assignment]
     """Height x width of the frames, for example 128x128; none = the scenario's."""
-    drive_from: Literal["truth", "generated"] = "truth"
-    """Whose frames the controller acts on."""
-    reanchor_every: int = 0
-    """k > 0 adds an arm that is set back on the truth every k steps (1 = teacher-forced)."""
-    split: Literal["test", "validation"] = "test"
-    """Which worlds: test for results, validation while developing."""
-    batch: int = 8
-    """Worlds stepped together."""
-    env_threads: int = 1
-    """Threads that step the truths."""
-    isolate_envs: bool = False
-    """Each truth in a process of its own: one that crashes or hangs costs its episode, not the run."""
-    step_timeout: float = 300.0
-    """Seconds after which a model or environment that does not answer counts as hung."""
-    resamples: int = 2000
-    """Bootstrap resamples."""
-    min_worlds: int = 10
-    """Fewer worlds than this give no point estimate."""
-    out: Path | None = None
-    """Folder of the run; none = a new one under runs/."""
-    resume: bool = False
-    """Go on with the run in --out; its settings need not be repeated."""
-    skip_failed: bool = False
-    """When resuming: leave failed episodes as they are; otherwise they are tried again."""
-    shard: str = "1/1"
-    """i/n: only this part of the plan; the parts share --out."""
     config: Path | None = None
     """YAML file of settings (as config.yaml in a run); options given beside it override it."""
     report: bool = True
     """Build the page."""
-    quiet: bool = False
-    """No progress."""
 
 
 def evaluate(args: Sequence[str]) -> int:
