@@ -21,7 +21,7 @@ COMMANDS = {
     "report": ("worldsim.cli.stages:report", "build the page of a run"),
     "check": (
         "worldsim.cli.check:check",
-        "check a model, env or metric against its contract, a run against its hashes",
+        "check a model, env or metric by its contract, a run by its hashes",
     ),
     "ls": ("worldsim.cli.inspect:ls_command", "list models, envs, metrics, controllers, scenarios or runs"),
     "show": ("worldsim.cli.inspect:show_command", "what a name means, or how a run ended"),
