@@ -28,7 +28,7 @@ from worldsim.envs.blocks.camera import EYE_HEIGHT, camera_pose
 from worldsim.envs.blocks.env import BlocksEnv
 from worldsim.envs.blocks.kinds import COLOURS
 from worldsim.metrics.functional.calibration import DEGRADATIONS, calibrate
-from worldsim.metrics.functional.hypothesis import Evidence, Thresholds, judge, measure, region
+from worldsim.metrics.functional.hypothesis import MIN_PAIR, Evidence, Thresholds, judge, measure, region
 from worldsim.seeding import generator
 from worldsim.truth import Edit, MoveObject, RemoveObject, ReplaceObject
 from worldsim.types import Frames
@@ -151,7 +151,15 @@ def event(studio: Studio, other: Frames, far: float, rng: np.random.Generator) -
     drawn = [[f for f, _ in studio.draw(edits, [*poses, pose(drift)])] for _, edits in changes]
     lattice = np.stack([np.stack([d[p] for d in drawn]) for p in range(len(poses))])
     names = tuple(name for name, _ in changes)
-    if region(lattice[0], names).pair < 12:
+    if any(region(drawn_at[:BASE]).pair < MIN_PAIR for drawn_at in lattice):
+        return None
+    kept = list(range(BASE))
+    for i in range(BASE, len(names)):  # what a pose does not show is no alternative; a label needs one that is
+        rivals = [j for j in kept if names[j] != names[i]]
+        if all(region(drawn_at[[i, j]]).pair >= MIN_PAIR for drawn_at in lattice for j in rivals):
+            kept.append(i)
+    lattice, names = lattice[:, kept], tuple(names[i] for i in kept)
+    if set(names) != set(range(len(LABELS))):
         return None
 
     present = lattice[0, 0]
@@ -192,13 +200,15 @@ def event(studio: Studio, other: Frames, far: float, rng: np.random.Generator) -
 
 def collect(size: int, count: int, salt: str) -> tuple[list[Event], int]:
     """Events of as many worlds, and how many draws were refused by the gates."""
-    env, out, refused = BlocksEnv(preset="arena", size=(size, size)), [], 0
-    seed, other = 0, None
+    env = BlocksEnv(preset="arena", size=(size, size))
+    out: list[Event] = []
+    other: Frames | None = None
+    seed = refused = 0
     while len(out) < count:
         seed += 1
         rng = generator("cht-error", salt, seed)
         studio = Studio(env, int(rng.integers(2**31)))
-        picture = studio.draw([], [env.truth().world_from_camera])[0][0]
+        picture = studio.draw([], [np.asarray(env.truth().world_from_camera)])[0][0]
         for _ in range(40):
             found = None if other is None else event(studio, other, FAR.get(size, 16.0), rng)
             if found is not None:
@@ -235,17 +245,19 @@ def picks(found: Sequence[Evidence], thresholds: Thresholds) -> Counter[str]:
     for e in found:
         verdict = judge(e, thresholds)
         out[verdict.outcome if verdict.label is None else LABELS[verdict.label]] += 1
+        out[FLAG] += verdict.label == 1 and verdict.elsewhere
     return out
 
 
+FLAG = "absent, and something elsewhere"  # a part of "absent"
 COLUMNS = (*LABELS, "lost the place", "something else", "undefined")
 
 
 def table(rows: dict[str, Counter[str]]) -> None:
-    print(f"| % | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
+    print(f"| % | {' | '.join((*COLUMNS, FLAG))} |\n|---|{'---|' * (len(COLUMNS) + 1)}")
     for name, count in rows.items():
-        total = max(sum(count.values()), 1)
-        print(f"| {name} | {' | '.join(f'{100 * count[c] / total:.0f}' for c in COLUMNS)} |")
+        total = max(sum(count[c] for c in COLUMNS), 1)
+        print(f"| {name} | {' | '.join(f'{100 * count[c] / total:.0f}' for c in (*COLUMNS, FLAG))} |")
 
 
 def report(size: int, count: int, calibration: int) -> None:

@@ -128,6 +128,7 @@ def calibrate(evidence: Sequence[Evidence], truth: Sequence[int], groups: Sequen
         lead=-gate(lambda e: -float(e.lead.max())),
         fit=gate(lambda e: e.fit),
         excess=gate(lambda e: e.excess),
+        stray=gate(lambda e: e.stray),
         scale=1.0,
     )
     scale = softmax_scale([e.lead for e, _ in known], [t if judge(e, gates).label == t else -1 for e, t in known])

@@ -20,8 +20,9 @@ where they agree, so that neither a brighter picture nor a slightly wrong camera
 
 Source: the design of violation-of-expectation tests (IntPhys, Riochet et al. 2018) with rendered alternatives. Measured
 on this module: `benchmarks/cht_error.py`. Known limits: those of `alignment`; a pair that differs in few pixels is
-decided by few pixels; what a frame shows outside the core, an object in a place that no alternative knows, is not
-looked at by the labels, only by `stray`; several changed facts at once need their own alternatives.
+decided by few pixels; a thing near the border is undefined where a candidate pose or a shift loses it; what a frame
+shows outside the core, an object in a place that no alternative knows, is not looked at by the labels, only by `stray`;
+several changed facts at once need their own alternatives.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ Outcome = Literal["decided", "lost the place", "something else", "undefined"]
 TAU = 8  # of 255: a smaller difference of two renders is not counted as one
 GROW = REACH  # px around the core that belong to neither side: the low-pass brings it there
 MIN_PAIR = 12  # px in which every pair of alternatives must differ; below it one of ten is decided wrongly at 64x64
+BORDER = SHIFT + REACH  # px at the edge of the frame that a shift can lose
 MIN_CONTEXT = 0.1  # share of the frame in which all alternatives must agree
 MIN_SPREAD = 2.0 / 255  # of the context's luminance: a flatter one can be laid anywhere
 
@@ -69,7 +71,8 @@ class Region:
     Attributes:
         core: (H, W) bool, where any two differ.
         context: (H, W) bool, further than `GROW` px from the core: where all agree.
-        pair: Fewest pixels in which two alternatives of different labels differ.
+        pair: Fewest pixels in which two alternatives of different labels differ, not counting the border that a shift
+            can lose (`SHIFT` + `REACH` px).
     """
 
     core: Mask
@@ -83,7 +86,7 @@ class Evidence:
 
     Attributes:
         reason: Why the event is undefined, or None; then nothing else means anything.
-        pair: As in `Region`.
+        pair: As in `Region`, the least over the candidate poses.
         lead: (L,) float64, of each label, -1..1: 1 = exactly this one, 0 = half-way to the nearest rival.
         distance: (L,) float64, RMS difference in 0..1 over the whole core, of each label's best member.
         nearest: The label with the largest lead.
@@ -93,7 +96,7 @@ class Evidence:
         excess: RMS difference to the nearest on the core over the error expected there from what the context shows (see
             `alignment.expected_error`); 1 = as good as everywhere else in this frame.
         stray: The largest `excess` of any window of the core's size in the context: something where no alternative has
-            anything. It decides nothing here; large with an "absent" it means "elsewhere", not "gone".
+            anything.
         shift: (dx, dy) px by which the frame lies off; pose: index of the candidate pose.
     """
 
@@ -120,6 +123,7 @@ class Thresholds:
         lead: Below it, "something else": half-way between two alternatives.
         fit: Above it, "something else".
         excess: Above it, "something else".
+        stray: Above it, something is wrong outside the region.
         scale: Of the softmax over leads.
     """
 
@@ -127,6 +131,7 @@ class Thresholds:
     lead: float
     fit: float
     excess: float
+    stray: float
     scale: float
 
 
@@ -138,12 +143,15 @@ class Verdict:
         outcome: "decided" or why not; "lost the place" and "something else" are failures, "undefined" is none.
         label: The label shown, or None unless decided.
         posterior: (L,) float64, sums to 1; NaN where undefined.
+        elsewhere: Something is wrong outside the region, too. It changes no label, for a simulator may be wrong there
+            about something else; with the label "absent" it says that "gone" could be "somewhere else".
         evidence: What it rests on.
     """
 
     outcome: Outcome
     label: int | None
     posterior: Float
+    elsewhere: bool = False
     evidence: Evidence
 
 
@@ -152,7 +160,9 @@ def region(renders: Frames, labels: Sequence[int] | None = None) -> Region:
     check_frames(renders, ndim=4, what="the renders")
     names = _labels(renders, labels)
     core = _core(renders)
-    pixels = _differ(renders[:, core]).sum(axis=-1)
+    inner = np.zeros_like(core)
+    inner[BORDER:-BORDER, BORDER:-BORDER] = True
+    pixels = _differ(renders[:, core & inner]).sum(axis=-1)
     return Region(core=core, context=~_grow(core), pair=int(pixels[names[:, None] != names].min()))
 
 
@@ -162,7 +172,8 @@ def measure(frame: Frames, lattice: Frames, *, labels: Sequence[int] | None = No
     Args:
         frame: (H, W, 3) uint8.
         lattice: (m, H, W, 3) uint8 renders of m alternatives, or (P, m, H, W, 3): the same for P candidate camera
-            poses, the first of them the one that is meant. The gate is judged there.
+            poses, the first of them the one that is meant. The gate holds at every pose: a thing that one of them
+            does not show could not be decided by a frame that drifted there.
         labels: m whole numbers 0..L-1: which alternatives mean the same ("another kind", drawn as several). None = each
             its own.
         shift: Largest drift in px that is searched.
@@ -178,21 +189,20 @@ def measure(frame: Frames, lattice: Frames, *, labels: Sequence[int] | None = No
     names = _labels(poses[0], labels)
     count = int(names.max()) + 1
     blank = np.full(count, np.nan)
-    first = region(poses[0], labels)
-    few = f"two alternatives differ in fewer than {MIN_PAIR} px" if first.pair < MIN_PAIR else None
-    reason = few or _undefined(poses[0, 0], first.context)
+    regions = [region(renders, labels) for renders in poses]
+    pair = min(own.pair for own in regions)
+    reason = _undefined(poses[0, 0], pair, regions[0].context)
     if reason is not None:
-        return Evidence(reason=reason, pair=first.pair, lead=blank, distance=blank)
+        return Evidence(reason=reason, pair=pair, lead=blank, distance=blank)
 
-    laid = []
-    for index, renders in enumerate(poses):
-        core = first.core if index == 0 else _core(renders)
-        context = first.context if index == 0 else ~_grow(core)
-        if index == 0 or _undefined(renders[0], context) is None:
-            laid.append((*align(frame, renders[0], context, shift), index, core, context))
-    residual, dx, dy, pose, core, context = min(laid, key=lambda found: found[0])
+    laid = [
+        (*align(frame, renders[0], own.context, shift), index)
+        for index, (renders, own) in enumerate(zip(poses, regions, strict=True))
+        if _undefined(renders[0], pair, own.context) is None
+    ]
+    residual, dx, dy, pose = min(laid)
     valid = in_view(frame.shape, dx, dy)
-    context, core = context & valid, core & valid
+    context, core = regions[pose].context & valid, regions[pose].core & valid
     drawn = np.stack([low_pass(render) for render in poses[pose]])
     shown = match(shifted(low_pass(frame), dx, dy), drawn[0], context)
 
@@ -206,7 +216,7 @@ def measure(frame: Frames, lattice: Frames, *, labels: Sequence[int] | None = No
     errors = np.square(shown - drawn).mean(axis=-1)  # (m, H, W)
     expected = expected_error(errors[winner], drawn[winner], context)
     return Evidence(
-        pair=first.pair,
+        pair=pair,
         lead=lead,
         distance=np.sqrt(errors[best][:, core].mean(axis=-1, dtype=np.float64)),
         nearest=nearest,
@@ -231,7 +241,8 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Verdict:
     elif evidence.lead.max() < thresholds.lead or evidence.fit > thresholds.fit or evidence.excess > thresholds.excess:
         outcome = "something else"
     label = evidence.nearest if outcome == "decided" else None
-    return Verdict(outcome=outcome, label=label, posterior=p, evidence=evidence)
+    elsewhere = evidence.stray > thresholds.stray
+    return Verdict(outcome=outcome, label=label, posterior=p, elsewhere=elsewhere, evidence=evidence)
 
 
 def posterior(lead: Float, scale: float) -> Float:
@@ -268,7 +279,9 @@ def _differ(pixels: Frames) -> Mask:
     return np.stack([np.abs(wide - one).max(axis=-1) > TAU for one in wide])
 
 
-def _undefined(render: Frames, context: Mask) -> str | None:
+def _undefined(render: Frames, pair: int, context: Mask) -> str | None:
+    if pair < MIN_PAIR:
+        return f"two alternatives differ in fewer than {MIN_PAIR} px"
     if context.mean() < MIN_CONTEXT:
         return f"the alternatives agree in less than {MIN_CONTEXT:.0%} of the frame"
     if grey(low_pass(render))[context].std() < MIN_SPREAD:
