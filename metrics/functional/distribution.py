@@ -134,9 +134,12 @@ def mmd(
     worlds, first = _worlds(len(x), len(y), groups)
     order = np.argsort(worlds, kind="stable")
     pooled = np.concatenate([x, y])[order]
-    full = (
-        polynomial_kernel(pooled, pooled) if kernel == "polynomial" else rbf_kernel(pooled, pooled, median_width(x, y))
-    )
+    if kernel == "polynomial":
+        full = polynomial_kernel(pooled, pooled)
+    elif kernel == "rbf":
+        full = rbf_kernel(pooled, pooled, median_width(x, y))
+    else:
+        raise ShapeError(f"kernel must be 'polynomial' or 'rbf', got {kernel!r}")
     # Sums over pairs of worlds: every relabelling is then a few products of small matrices.
     begins = np.searchsorted(worlds[order], np.arange(worlds.max() + 1))
     sums = np.add.reduceat(np.add.reduceat(full, begins, axis=0), begins, axis=1)
