@@ -23,6 +23,7 @@ from worldsim.truth import TruthState
 from worldsim.types import Episode, Frames, FrameSource, MetricSpec, Observation, Rollout, Score
 
 GAPS = (1, 4, 12)  # steps between the two frames of a pair
+MIN_PAIRS = 3  # decided pairs without which a parallax bin has no say: it would weigh as much as all others
 STARTS = 4  # first frames, spread evenly over the predicted ones
 _COMMON = (
     "no pair of predicted frames",
@@ -144,6 +145,7 @@ class Reprojection(PairMetric):
             "less than 25% overlap",
             "fewer than 24 textured static px, near or far, seen in both frames",
             "no power: a frozen frame would fit as well",
+            "no parallax bin with 3 decided pairs",
         ),
         sensitive=frozenset({"flattened", "sliding", "pose-jitter"}),
         invariant=_MASKED,
@@ -166,12 +168,14 @@ class Reprojection(PairMetric):
         values: dict[str, float] = {}
         for name in BIN_NAMES:
             own = [r for r in rows if r.details["bin"] == name]
-            if own:
+            if len(own) >= MIN_PAIRS:
                 means = [
                     np.mean([[float(r.details[k]) for k in ("e_gen", "e_gt", "e_null")] for r in world], axis=0)
                     for world in by_world(own)
                 ]
                 values[name] = float(functional.skill(np.mean(means, axis=0)))
+        if not values:
+            return Score(value=None, unit=self.spec.unit, reason=f"no parallax bin with {MIN_PAIRS} decided pairs")
         pairs = {name: sum(r.details["bin"] == name for r in rows) for name in values}
         value = float(np.mean(list(values.values())))
         return Score(value=value, unit=self.spec.unit, details={"bins": values, "pairs": pairs})
@@ -254,6 +258,7 @@ class SelfPose(_Matched):
             "no segmentation",
             "no power: the true picture hardly moves",
             "the true frames imply no pose",
+            "the true frames imply no certain pose",
         ),
         sensitive=frozenset({"pose-jitter"}),
         invariant=_MASKED,

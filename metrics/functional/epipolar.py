@@ -33,6 +33,8 @@ MIN_MATCHES = 10  # Yu et al. 2023
 FROZEN_POWER = 4.0  # px: what the frozen frame must have, or the pair says nothing
 STILL = 1e-3  # metres between the cameras, below which a pair is a pure rotation
 MIN_MOTION = 8.0  # px of median motion at 256 that the truth must show before a pose is asked for; a quarter = none
+MIN_TRUE_MATCHES = 20  # between the true frames, before a pose is asked for
+AGREEMENT = 5.0  # degrees between the rotations that two halves of the true matches imply, at most
 MAX_ANGLE = 10.0  # degrees between the rotations at which self-pose has lost all of its score
 RATIO = 0.8  # Lowe 2004, and COLMAP's default
 
@@ -159,16 +161,14 @@ def sift_matches(first: Frames, second: Frames) -> tuple[Float, Float]:
     if x is None or y is None or min(len(x), len(y)) < 2:
         return empty, empty
     squared = np.maximum((x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T, 0.0)
-    pairs = []
-    for i in range(len(x)):
-        j = int(squared[i].argmin())
-        if int(squared[:, j].argmin()) == i and all(
-            np.partition(line, 1)[1] * RATIO**2 > squared[i, j] for line in (squared[i], squared[:, j])
-        ):
-            pairs.append((own[i].pt, other[j].pt))
-    if not pairs:
+    ahead, back = squared.argmin(axis=1), squared.argmin(axis=0)
+    clear = squared < RATIO**2 * np.partition(squared, 1, axis=1)[:, 1:2]  # against the runner-up of either side
+    clear &= squared < RATIO**2 * np.partition(squared, 1, axis=0)[1:2]
+    chosen = [(i, j) for i, j in enumerate(ahead) if back[j] == i and clear[i, j]]
+    if not chosen:
         return empty, empty
-    points = np.unique(np.array(pairs, np.float64).reshape(-1, 4), axis=0) + 0.5  # one point can have two directions
+    pairs = [(*own[i].pt, *other[j].pt) for i, j in chosen]
+    points = np.unique(np.array(pairs, np.float64), axis=0) + 0.5  # one point can have two directions
     return points[:, :2], points[:, 2:]
 
 
@@ -247,7 +247,8 @@ def self_pose(
     """Compares the two implied poses; neither depth nor the true pose is used, and both sides share one estimator.
 
     A picture that stands still (less than a quarter of the least motion asked of the truth) fails: without motion every
-    essential matrix of a translation fits. Failure scores 0, and is never dropped.
+    essential matrix of a translation fits. Failure scores 0, and is never dropped. The truth decides which pairs count:
+    at least 20 matches that move by 8 px (at 256), two halves of which imply rotations within 5 degrees.
 
     Args:
         truth: Matches between the true frames.
@@ -261,9 +262,12 @@ def self_pose(
     least = MIN_MOTION * scale_of(size)
     if median_motion(truth) < least:
         return "no power: the true picture hardly moves"
+    halves = [implied_pose((truth[0][k::2], truth[1][k::2]), lens, size) for k in (0, 1)]
     reference = implied_pose(truth, lens, size)
-    if reference is None:
+    if len(truth[0]) < MIN_TRUE_MATCHES or reference is None or halves[0] is None or halves[1] is None:
         return "the true frames imply no pose"
+    if rotation_angle(halves[0].rotation @ halves[1].rotation.T) > AGREEMENT:
+        return "the true frames imply no certain pose"
     own = implied_pose(shown, lens, size)
     if own is None or median_motion(shown) < least / 4:
         return SelfPose(score=0.0, inlier_ratio=0.0, angle=180.0)

@@ -38,6 +38,7 @@ MIN_WINDOW = 25  # kept pixels of a window's 49
 MIN_PIXELS = 24  # scored pixels in each of the two depth strata
 MIN_STD = 2.0  # of the truth in a window, 8-bit steps: below it there is nothing to find again
 FLAT_STD = 0.3  # of what is shown: below it rounding is all there is, and the correlation counts as 0
+LOW_PASS = 1.0  # px: grain and compression lie above it, surfaces below
 SIGMAS = tuple(0.2 * k for k in range(16))  # px, of the blur that matches the sharpness
 
 
@@ -74,8 +75,8 @@ def skill(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def luminance(frame: Frames) -> Grey:
-    """(H, W, 3) uint8 -> (H, W) float32, Rec. 601, 8-bit steps."""
-    return np.asarray(cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_RGB2GRAY), dtype=np.float32)
+    """(H, W, 3) uint8 -> (H, W) float32, Rec. 601, 8-bit steps, low-passed by `LOW_PASS` px on every side alike."""
+    return blurred(np.asarray(cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_RGB2GRAY), dtype=np.float32), LOW_PASS)
 
 
 def _box(image: NDArray[np.float64]) -> NDArray[np.float64]:
