@@ -61,8 +61,9 @@ def motion(clip: Frames) -> Float:
     DIS flow (Kroeger et al. 2016, `cv2`, medium preset) of the luminance at 64 x 64, smoothed by 2 pixels first: it is
     to be blind to grain and sharpness, which are a matter of appearance. Of each two consecutive frames, 37 numbers:
     the share of pixels that are still (below 0.3 pixels a frame); those moving in 8 directions at 4 speeds (edges 0.3,
-    0.9, 2.7, 8.1); and those whose flow changed since the last frame by more than each edge. Then the spread over time
-    of each of the 37.
+    0.9, 2.7, 8.1); and those whose flow changed since the last frame by more than each edge. Each share is taken by its
+    square root (the Hellinger distance between histograms), or rare bins would outweigh common ones. Then the mean
+    over time of each of the 37, and its spread.
 
     Raises:
         UnsupportedError: If the clip has fewer than three frames.
@@ -72,7 +73,7 @@ def motion(clip: Frames) -> Float:
         raise UnsupportedError(f"motion needs at least 3 frames, got {len(frames)}")
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flows = [dis.calc(a, b, None).astype(np.float64) for a, b in pairwise(frames)]
-    table = [np.concatenate([_directions(u), _changes(u - v)]) for v, u in pairwise([flows[0], *flows])]
+    table = np.sqrt([np.concatenate([_directions(u), _changes(u - v)]) for v, u in pairwise([flows[0], *flows])])
     return np.concatenate([np.mean(table, axis=0), np.std(table, axis=0)])
 
 
@@ -99,10 +100,13 @@ def joint(clip: Frames) -> Float:
 class Scale:
     """Centre and spread of each feature, taken from true clips only, so that no model moves its own yardstick.
 
+    From clips of neither set that is compared: a test by relabelling needs sets that are exchangeable, and one that was
+    itself the yardstick is not.
+
     Attributes:
         centre: (d,) means.
-        spread: (d,) standard deviations, at least a hundredth of the median one: a feature that never varies in the
-            truth cannot outweigh all others.
+        spread: (d,) standard deviations, at least a tenth of the median one: a feature that hardly varies in the truth
+            cannot outweigh all others.
     """
 
     centre: Float
@@ -127,7 +131,7 @@ def fit_scale(truth: ArrayLike) -> Scale:
     alive = spread[spread > 1e-12]
     if not len(alive):
         raise UnsupportedError("the true clips do not differ in any feature")
-    return Scale(centre=x.mean(axis=0), spread=np.maximum(spread, 0.01 * float(np.median(alive))))
+    return Scale(centre=x.mean(axis=0), spread=np.maximum(spread, 0.1 * float(np.median(alive))))
 
 
 def _frames(clip: Frames) -> list[Frames]:

@@ -51,9 +51,9 @@ def test_a_constant_clip_has_finite_features(name: str, value: int) -> None:
 
 @pytest.mark.parametrize("step", [(2, 0), (0, 2), (-2, 0), (0, -2)])
 def test_a_pan_is_seen_in_its_direction_and_speed(step: tuple[int, int]) -> None:
-    shares = features.motion(pan(step))[:33]
+    shares = features.motion(pan(step))[:33] ** 2
     direction = {(2, 0): 0, (0, 2): 2, (-2, 0): 4, (0, -2): 6}[step]
-    assert shares.sum() == pytest.approx(1.0)
+    assert shares.sum() == pytest.approx(1.0, abs=0.1)  # a mean of roots, squared: less than 1 where bins change
     assert shares[1 + 4 * direction + 1] > 0.85  # the second speed: 0.9 to 2.7
 
 
