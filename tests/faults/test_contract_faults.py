@@ -15,12 +15,14 @@ def test_every_fault_keeps_the_contract(name: str) -> None:
     spec = FAULTS[name]
 
     def hall() -> ToyEnv:
-        return ToyEnv(size=(32, 32), actions="dict")
+        return ToyEnv(actions="dict")
 
     def arena() -> BlocksEnv:
         return BlocksEnv(preset="arena", size=(32, 32))
 
-    report = check_world_model(lambda: make_fault(name, spec.full[2]), env=arena if "cells" in spec.needs else hall)
+    report = check_world_model(
+        lambda: make_fault(name, spec.full[2]), env=arena if spec.needs & {"cells", "StopProcess"} else hall
+    )
     assert report.ok, str(report)
     ran = {c.name for c in report.clauses if c.status == "pass"}
     assert {"same seed, same frames", "reset of some worlds", "batch equals single", "snapshot and restore"} <= ran

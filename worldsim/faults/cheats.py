@@ -106,7 +106,7 @@ class AlwaysTheEdit(Cheat):
     """Shows a deed of the body whether or not there was one: presses `use` in the first pause with something in reach.
 
     A pause is a no-op in a step whose camera stood still in the step before. Once the body has acted, nothing is added.
-    In the sham twin of an edit the pause is where the edit would be.
+    In the sham twin of a block that is placed, the pause is where the placing would be. A breaking it does not fake.
     """
 
     name = "always-the-edit"

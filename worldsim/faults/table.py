@@ -86,6 +86,7 @@ _ALL = (
     _spec(unseen.Vanish, "probability", "objects out of view are gone", "permanence", seen=False),
     _spec(unseen.Teleport, "m", "objects out of view stand elsewhere", "permanence", (0.5, 1, 2, 3, 4), seen=False),
     _spec(unseen.Swap, "probability", "objects out of view change their colour", "permanence", seen=False),
+    _spec(unseen.Standstill, "share of worlds", "nothing goes on out of view", "permanence", seen=False),
     # Interaction.
     _spec(interaction.EditIgnored, "probability", "edits are not made", "interaction", seen=False),
     _spec(interaction.EditReverts, "probability", "edits are undone when out of view", "interaction", seen=False),

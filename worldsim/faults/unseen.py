@@ -3,17 +3,25 @@
 The edit is made in the fault's own copy of the truth after the first frame in which the object has no pixel, and never
 changes a frame that shows it: what is in view stays as it was. An object that is hidden when the context ends counts as
 hidden from then on. Each object is struck at most once; carried ones never.
+
+Limits: "no pixel" is the truth's single-sample count, so that a thing far away may be struck while it stands in the
+open, smaller than a pixel; and with supersampled frames its last trace of colour may go with it. A teleported thing
+keeps its height: over uneven ground it may stand in the air.
 """
 
 from __future__ import annotations
 
+import math
+from typing import cast
+
 import numpy as np
+from numpy.typing import NDArray
 
 from worldsim.faults.base import Fault, Notes
-from worldsim.faults.views import draw, level
+from worldsim.faults.views import camera, draw, level
 from worldsim.oracle import World
 from worldsim.trees import ArrayTree
-from worldsim.truth import MoveObject, ObjectState, RecolourObject, RemoveObject
+from worldsim.truth import MoveObject, ObjectState, RecolourObject, RemoveObject, StopProcess
 from worldsim.types import Frames
 
 #: Colours that a swapped object can take; every truth with colours has these.
@@ -105,3 +113,29 @@ class Teleport(Unseen):
                 return True
             env.restore(kept)
         return not places
+
+
+class Standstill(Fault):
+    """All that goes on by itself stops for good, in a share `severity` of worlds, once the view has turned away.
+
+    Turned away is: by more than the width of the picture from where the camera looked when the context ended. The step
+    in which that happens is still the truth's.
+    """
+
+    name = "standstill"
+    random = True
+    needs = frozenset({"StopProcess", "world_from_camera", "intrinsics"})
+
+    def _begin(self, world: World, context: Frames, world_seed: int) -> Notes:
+        return {"ahead": camera(world.env)[:3, 2].copy(), "done": not self._happens(world)}
+
+    def _turn(self, world: World, notes: Notes, action: ArrayTree) -> tuple[Frames, float]:
+        shown = super()._turn(world, notes, action)
+        k = cast("NDArray[np.float64]", world.env.truth().intrinsics)
+        width = 2 * math.atan(world.frame.shape[1] / 2 / k[0, 0])
+        a, b = notes["ahead"], camera(world.env)[:3, 2]
+        turned = abs(math.atan2(a[0] * b[2] - a[2] * b[0], a[0] * b[0] + a[2] * b[2]))
+        if not notes["done"] and turned > width:
+            world.env.edit(StopProcess(process="all"))
+            notes["done"] = True
+        return shown
