@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.errors import ConfigError
-from worldsim.metrics.functional.hypothesis import Evidence, Float, Thresholds, judge, posterior
+from worldsim.metrics.functional.hypothesis import SLIGHT, Evidence, Float, Thresholds, judge, posterior
 from worldsim.types import Frames
 
 GATE = 0.99  # quantile of the truth's frames at which a gate lies
@@ -127,7 +127,7 @@ def calibrate(evidence: Sequence[Evidence], truth: Sequence[int], groups: Sequen
         residual=gate(lambda e: e.residual),
         lead=-gate(lambda e: -float(e.lead.max())),
         fit=gate(lambda e: e.fit),
-        excess=gate(lambda e: e.excess),
+        excess=max(gate(lambda e: e.excess if e.fit > SLIGHT else 0.0), 1.0),  # 1 = as good as the rest of the frame
         stray=gate(lambda e: e.stray),
         scale=1.0,
     )

@@ -60,6 +60,7 @@ TAU = 8  # of 255: a smaller difference of two renders is not counted as one
 GROW = REACH  # px around the core that belong to neither side: the low-pass brings it there
 MIN_PAIR = 12  # px in which every pair of alternatives must differ; below it one of ten is decided wrongly at 64x64
 BORDER = SHIFT + REACH  # px at the edge of the frame that a shift can lose
+SLIGHT = 0.25  # a smaller `fit` is no other thing, however exact the rest: wrong things of Blocks have 0.4 and more
 MIN_CONTEXT = 0.1  # share of the frame in which all alternatives must agree
 MIN_SPREAD = 2.0 / 255  # of the context's luminance: a flatter one can be laid anywhere
 
@@ -122,7 +123,7 @@ class Thresholds:
         residual: Above it, "lost the place".
         lead: Below it, "something else": half-way between two alternatives.
         fit: Above it, "something else".
-        excess: Above it, "something else".
+        excess: Above it, "something else", unless `fit` is below `SLIGHT`.
         stray: Above it, something is wrong outside the region.
         scale: Of the softmax over leads.
     """
@@ -238,7 +239,11 @@ def judge(evidence: Evidence, thresholds: Thresholds) -> Verdict:
     outcome: Outcome = "decided"
     if evidence.residual > thresholds.residual:
         outcome = "lost the place"
-    elif evidence.lead.max() < thresholds.lead or evidence.fit > thresholds.fit or evidence.excess > thresholds.excess:
+    elif (
+        evidence.lead.max() < thresholds.lead
+        or evidence.fit > thresholds.fit
+        or (evidence.fit > SLIGHT and evidence.excess > thresholds.excess)
+    ):
         outcome = "something else"
     label = evidence.nearest if outcome == "decided" else None
     elsewhere = evidence.stray > thresholds.stray
