@@ -17,10 +17,10 @@ not a free pose, so that it cannot absorb jitter.
 Limits, measured by `benchmarks/geometry_truth.py` at 64 px over 15 scenes (oracle 1, frozen 0): tint, brightness and
 blur up to 2 px cost at most 0.002; grain of sd 2, 6, 12 costs 0.01, 0.10, 0.31, JPEG 50 costs 0.16. A solid world at
 0.95 to 0.7 of the true speed keeps 0.93 to 0.96 (at 128 px, where half a step of the lattice is more pixels, 0.84 to
-0.88 at 0.95 to 0.8), at 0.5 it keeps 0.59: beyond the lattice, wrong speed reads as softness. A jitter of 1 degree leaves 0.5. White noise lies
-below 0 where the parallax is small, for noise is nearer to itself than to other noise. Another world in which the
-camera moves in the same way gets 0.7: on a turn any solid world is right, and so is level ground anywhere; so against
-scripted probes "other-episode" is a higher floor than "frozen".
+0.90), at 0.5 it keeps 0.59: beyond the lattice, wrong speed reads as softness. A jitter of 1 degree leaves 0.50 (0.03
+at 128 px). White noise lies below 0 where the parallax is small: noise is nearer to itself than to other noise. Another
+world in which the camera moves in the same way gets 0.7: on a turn any solid world is right, and so is level ground
+anywhere; so against scripted probes "other-episode" is a higher floor than "frozen".
 
 A pair is scored only where the truth has power: e_null - e_gt of the true frames at least 0.02. ZNCC as in
 Lewis 1995.
