@@ -3,8 +3,8 @@
 python benchmarks/set_features.py [--worlds 300] [--frames 24]
 
 A third of the worlds gives the scale of the features, a third is the truth, a third is shown faulted: disjoint, so that
-no clip meets its own original. p is by relabelling worlds; the row "none" is one draw of chance. Also prints what a clip
-costs, one thread.
+no clip meets its own original. p is by relabelling worlds; the row "none" is one draw of chance. Also prints what a
+clip costs, one thread.
 """
 
 from __future__ import annotations
