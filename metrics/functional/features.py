@@ -5,7 +5,7 @@ the pixels, so that two laboratories get the same features without sharing a fil
 
 Limits: they see statistics, not objects: a swapped texture of the same colours and grain goes unnoticed. All clips of a
 comparison need one length, size and frame rate: nothing here corrects for them. Optical flow on frames without texture
-is 0, so motion says nothing about them. Measured on Blocks (`benchmarks/set_features.py`, 100 worlds a side, MMD^2 of at
+is 0, so motion says nothing about them. Measured on Blocks (`benchmarks/set_features.py`, 100 worlds each, MMD^2 of at
 most about 1): appearance sees blur, noise, tint and not the order of frames; motion sees frozen, shuffled, reversed and
 slowed clips (0.31 to 0.89), not blur or tint, and noise of 12 of 255 a little (0.02); joint is weak: it sees frozen,
 shuffled and reversed clips (0.01 to 0.04) and misses half speed.
