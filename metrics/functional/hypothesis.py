@@ -22,7 +22,11 @@ Source: the design of violation-of-expectation tests (IntPhys, Riochet et al. 20
 on this module: `benchmarks/cht_error.py`. Known limits: those of `alignment`; a pair that differs in few pixels is
 decided by few pixels; a thing near the border is undefined where a candidate pose or a shift loses it; what a frame
 shows outside the core, an object in a place that no alternative knows, is not looked at by the labels, only by `stray`;
-several changed facts at once need their own alternatives.
+several changed facts at once need their own alternatives. Measured in 32 arenas at 64x64: no true frame, clean or
+degraded, gets a wrong label, 6 % are refused at 2 to 4 degrees of yaw; in a frame that is right elsewhere a ghost, a
+smear, a blob, a patch or a kind that is no alternative is refused every time when clean (blurred: 9 % of wrong kinds
+are called absent), but a thing moved by 3 m to a place that is no alternative is called absent in 19 % (blurred 31 %),
+and `stray` flags few of these. A frame that is off by less than the poses and shifts allow (7 degrees) keeps the place.
 """
 
 from __future__ import annotations
