@@ -25,9 +25,12 @@ _ROOT = "."  # the key of a tree that is a single leaf
 _JSON = "@json"  # suffix of a leaf that is not an array
 
 
+_PLAIN = (np.ndarray, np.generic, int, float, str)  # the usual leaves
+
+
 def map_leaves(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """Applies `function` to each leaf of `tree` (and the matching leaves of `rest`), keeping the structure."""
-    if type(tree) is dict or isinstance(tree, Mapping):  # the first test is the fast one
+    if not isinstance(tree, _PLAIN) and isinstance(tree, Mapping):  # the first test is the fast one
         for other in rest:
             if not isinstance(other, Mapping) or other.keys() != tree.keys():
                 raise ShapeError(f"trees differ: expected keys {sorted(tree)}, got {_describe(other)}")
@@ -55,9 +58,14 @@ def stack(trees: Sequence[Tree], axis: int = 0) -> ArrayTree:
 
 def stack_grid(grid: Sequence[Sequence[Tree]]) -> ArrayTree:
     """Stacks B rows of n trees: leaf shape s gives (B, n, *s). One call of numpy a leaf."""
-    flat = stack([tree for row in grid for tree in row])
     shape = (len(grid), len(grid[0]))
-    return map_leaves(lambda x: x.reshape(*shape, *x.shape[1:]), flat)
+
+    def join(*leaves: Any) -> NDArray[Any]:
+        flat = _array(*leaves)
+        return flat.reshape(shape + flat.shape[1:])
+
+    first, *rest = (tree for row in grid for tree in row)
+    return map_leaves(join, first, *rest)
 
 
 def concatenate(trees: Sequence[ArrayTree], axis: int = 0) -> ArrayTree:

@@ -35,9 +35,14 @@ class _Plain:
 class NoOp(_Plain):
     """Does nothing, for ever: what changes then is the world's doing, or the model's."""
 
+    def reset(self, *, seed: int, action_space: Any, truth: TruthState, sham: bool = False) -> None:
+        """Starts a new episode."""
+        super().reset(seed=seed, action_space=action_space, truth=truth, sham=sham)
+        self._noop = noop(action_space)
+
     def act(self, frame: Frames, truth: TruthState, t: int) -> Any:
         """The no-op of the action space."""
-        return noop(self._space)
+        return trees.copy(self._noop)
 
 
 class Replay(_Plain):
