@@ -103,7 +103,11 @@ class WorkerEnv:
         self._process = context.Process(target=_serve, args=(theirs, self._build, os.getpid()), daemon=True)
         self._process.start()
         theirs.close()
-        self._abilities, self.action_space, self.observation_space, self.metadata = self._receive("start", _START)
+        try:
+            self._abilities, self.action_space, self.observation_space, self.metadata = self._receive("start", _START)
+        except BaseException:
+            self._kill()  # a child that could not make its truth is ending by itself: do not leave it to be found
+            raise
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._process is None:
