@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import defaultdict
@@ -52,7 +53,7 @@ def rollout(prepared: Prepared, store: RunStore) -> bool:
     committed = {e for e, row in store.committed().items() if row["status"] in settled}
     groups = [g for g in groups_of(prepared.plan, config.shard) if not {p.episode for p in g} <= committed]
     by_name = {s.name: (s, size) for s, size in zip(prepared.scenarios, prepared.sizes, strict=True)}
-    call = TimedCaller("model", config.step_timeout)
+    call = TimedCaller("model" if config.drive_from == "truth" else "model or truth", config.step_timeout)
     envs = _EnvPool(config)
     steps = sum(by_name[g[0].scenario][0].horizon * len(g) for g in groups)
     try:
@@ -300,8 +301,9 @@ def evaluate(config: EvalConfig, *, command: Sequence[str] = (), prepared: Prepa
                 score(store, ready.metrics, ready.config)
             seconds[stage] = round(seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
             store.update_run(seconds=seconds)
-    except KeyboardInterrupt:
-        store.update_run(status="interrupted")
+    except (KeyboardInterrupt, WorldsimError):
+        with contextlib.suppress(StoreError):  # the disk may be what failed
+            store.update_run(status="interrupted")
         raise
     finally:
         if isinstance(ready.model, Closeable):

@@ -96,11 +96,10 @@ class Pass:
 
     def _closed_loop(self, progress: Callable[[int], None]) -> None:
         """The controllers act on the model's newest frames; the n actions of a step are chosen from the same one."""
-        start = self.truth.start()
-        self._begin(start)
+        self._begin(self.call(self.truth.start))  # watched: no thread of its own would notice a truth that hangs
         shown = [recent[-1].frame for recent in self.truth.recent]
         for _ in range(self.steps):
-            prediction = self._predict(self.truth.advance(shown))
+            prediction = self._predict(self.call(self.truth.advance, shown))
             for row, frames in zip(self.rows, prediction.frames, strict=True):
                 shown[row.lane] = frames[-1]
             progress(self.n * len(self.lanes))

@@ -90,6 +90,7 @@ def test_a_hung_model_ends_the_run_and_resume_goes_on(ready: Ready) -> None:
     rows = store.committed()
     assert [row["status"] for row in rows.values()] == ["failed", "failed"]
     assert "did not answer within 0.5 s" in rows["walk-0000"]["reason"]
+    assert store.run["status"] == "interrupted"
     again = ready("Hangs", step_timeout=0.5, resume=True, skip_failed=True)
     with pytest.raises(WorldFailure):
         evaluate(again.config, prepared=again)
@@ -97,6 +98,16 @@ def test_a_hung_model_ends_the_run_and_resume_goes_on(ready: Ready) -> None:
     evaluate(last.config, prepared=last)
     assert [row["status"] for row in store.committed().values()] == ["failed"] * 3, "the run came to its end"
     assert store.run["status"] == "error"
+
+
+def test_a_truth_that_hangs_in_closed_loop_is_noticed(ready: Ready) -> None:
+    scenario = {"env": f"{PARTS}:broken_hall", "env_kwargs": {"size": [24, 32], "how": "hang"}}
+    prepared = ready("Counter", scenario=scenario, drive_from="generated", step_timeout=0.5, episodes=5, batch=5)
+    assert any(p.world_seed % 2 == 0 for p in prepared.plan), "one of them hangs"
+    with pytest.raises(WorldFailure, match="--resume"):
+        evaluate(prepared.config, prepared=prepared)
+    reasons = {row["reason"] for row in RunStore.open(prepared.config.out or Path()).committed().values()}
+    assert any("model or truth did not answer within 0.5 s" in reason for reason in reasons)
 
 
 def test_a_broken_prediction_is_named(ready: Ready) -> None:
