@@ -42,7 +42,7 @@ def settings(suite: Path, out: Path, model: str = "Slow") -> list[str]:
 
 
 def mixed_seed() -> int:
-    """A run seed whose first five worlds of the broken hall are of both kinds; world seeds depend on the file's path."""
+    """A run seed whose first five broken halls are of both kinds: world seeds depend on the path of the file."""
     env = f"{PARTS}:broken_hall"
     for seed in range(100):
         if 0 < sum(world_seed(seed, env, "walk", i) % 2 == 0 for i in range(5)) < 5:
