@@ -1,0 +1,252 @@
+"""How did the camera move between two frames? Direct alignment with true depth.
+
+The second frame is laid on the first by a rigid motion of the points behind its pixels. With inverse depth w and ray n
+of a pixel, I_j(pi(R n + w t)) = a I_i + b is solved for R, t, a, b by Gauss-Newton in the inverse compositional form
+(Baker and Matthews 2004, section 3.2), coarse to fine, with Cauchy weights. It starts from no motion and from the turn
+that a correlation of the two pictures suggests, whichever fits better. Two equal frames give exactly no motion.
+
+The same estimator looks at the true and at the generated frames, so its own error cancels for whoever shows the truth.
+Depth, lens and level are those of the truth at the first frame. There is no Sim(3) alignment: a wrong speed is wrong.
+
+A body turns and then walks: (yaw right, pitch down) in degrees, (forward, right) in metres along the heading after the
+turn. What is vertical, and roll, is fitted and left out.
+
+Limits: depth is the truth's, so where a simulator is elsewhere, speeds scale with the wrong depth (turns do not).
+Turns of more than about 20 degrees a step are not found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.errors import UnsupportedError
+from worldsim.metrics.functional.geometry import grow
+from worldsim.truth import TruthState
+from worldsim.types import Frames
+
+Float = NDArray[np.float64]
+Picture = NDArray[np.float32]
+
+COMPONENTS = ("yaw", "pitch", "forward", "right")  # degrees, degrees, metres, metres
+WORK = 64  # px of the longer side at which pictures are laid on each other
+CAP = np.array([45.0, 45.0, 1.0, 1.0])  # no step is taken for larger than this
+PRIOR = np.array([0.05, 0.05, 2.0, 0.1, 0.1, 0.1])  # px a radian-pixel or metre: keeps what cannot be seen at nothing
+_GRAIN = 2.0  # of 255: residuals below it are not told apart
+_STILL = 3e-4  # radians or metres: 0.01 px
+_SEARCH = 0.25  # of the width: the largest shift that the correlation looks for
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Level:
+    """One size of the picture: its sampled pixels."""
+
+    size: tuple[int, int]  # (W, H)
+    at: NDArray[np.intp]  # (N,) flat indices
+    rays: Float  # (N, 3), third entry 1
+    inverse: Float  # (N,) 1/m, 0 for the sky
+    static: NDArray[np.bool_]  # (N,)
+    motion: tuple[Float, Float]  # (N, 6) each: d(u, v) of a pixel by a small rotation and translation of the points
+    lens: tuple[float, float, float, float]  # fx, fy, cx, cy
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionView:
+    """What the truth says about the first frame of a step.
+
+    Attributes:
+        levels: From coarse to fine.
+        orientation: (3, 3) world from camera.
+    """
+
+    levels: tuple[_Level, ...]
+    orientation: Float
+
+
+def motion_view(state: TruthState) -> MotionView:
+    """Points behind the pixels of a frame, at the sizes at which pictures are laid on each other.
+
+    Raises:
+        UnsupportedError: "no depth" or "no camera pose or intrinsics".
+    """
+    if state.depth is None:
+        raise UnsupportedError("no depth")
+    if state.world_from_camera is None or state.intrinsics is None:
+        raise UnsupportedError("no camera pose or intrinsics")
+    things = np.zeros(state.depth.shape, bool) if state.segmentation is None else grow(state.segmentation > 0, 1)
+    height, width = state.depth.shape
+    scale = min(1.0, WORK / max(height, width))
+    fine = max(int(round(width * scale)), 1), max(int(round(height * scale)), 1)
+    coarse = max(fine[0] // 2, 1), max(fine[1] // 2, 1)
+    levels = tuple(_level(state.depth, things, state.intrinsics, size) for size in (coarse, fine))
+    return MotionView(levels=levels, orientation=state.world_from_camera[:3, :3])
+
+
+def _level(depth: NDArray[np.float32], things: NDArray[np.bool_], lens: Float, size: tuple[int, int]) -> _Level:
+    w, h = size
+    stride = 2 if min(w, h) >= 32 else 1
+    v, u = (q.ravel() for q in np.mgrid[stride // 2 : h : stride, stride // 2 : w : stride])
+    sx, sy = w / depth.shape[1], h / depth.shape[0]
+    fx, fy, cx, cy = lens[0, 0] * sx, lens[1, 1] * sy, lens[0, 2] * sx, lens[1, 2] * sy
+    rays = np.stack([(u + 0.5 - cx) / fx, (v + 0.5 - cy) / fy, np.ones(u.shape)], axis=-1)
+    rows, columns = ((v + 0.5) / sy).astype(int), ((u + 0.5) / sx).astype(int)
+    far = depth[rows, columns].astype(np.float64)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(np.isfinite(far) & (far > 0), 1.0 / far, 0.0)
+    x, y = rays[:, 0], rays[:, 1]
+    nothing = np.zeros_like(x)
+    du = fx * np.stack([-x * y, 1 + x * x, -y, inverse, nothing, -x * inverse], axis=-1)
+    dv = fy * np.stack([-1 - y * y, x * y, x, nothing, inverse, -y * inverse], axis=-1)
+    return _Level(
+        size=size,
+        at=v * w + u,
+        rays=rays,
+        inverse=inverse,
+        static=~things[rows, columns],
+        motion=(du, dv),
+        lens=(fx, fy, cx, cy),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picked:
+    """One frame, made ready once: low-passed luminance at both sizes (8-bit steps), from coarse to fine."""
+
+    levels: tuple[Picture, ...]
+
+
+def picked(frame: Frames) -> Picked:
+    """Luminance of an (H, W, 3) uint8 frame at the sizes of `MotionView`, low-passed by a Gaussian of 1 px."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, WORK / max(height, width))
+    fine = max(int(round(width * scale)), 1), max(int(round(height * scale)), 1)
+    image = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    if fine != (width, height):
+        image = cv2.resize(image, fine, interpolation=cv2.INTER_AREA)
+    half = cv2.resize(image, (max(fine[0] // 2, 1), max(fine[1] // 2, 1)), interpolation=cv2.INTER_AREA)
+    return Picked(levels=tuple(np.asarray(cv2.GaussianBlur(x, (7, 7), 1.0)) for x in (half, image)))
+
+
+def estimate(first: Picked, second: Picked, view: MotionView) -> Float:
+    """(4,) the motion between two frames, in the units of `COMPONENTS`; nothing where the frames are flat."""
+    coarse, fine = view.levels
+    starts = [np.eye(4)]
+    turn = _suggested(first.levels[0], second.levels[0], coarse)
+    if turn is not None:
+        starts.append(turn)
+    found = [_align(first.levels[0], second.levels[0], coarse, start, 6) for start in starts]
+    move, _ = min(found, key=lambda f: f[1])
+    move, _ = _align(first.levels[1], second.levels[1], fine, move, 8)
+    return np.clip(components(move, view.orientation), -CAP, CAP)
+
+
+def true_motion(first: TruthState, second: TruthState) -> Float:
+    """(4,) the motion between two states. Raises UnsupportedError: "no camera pose or intrinsics"."""
+    if first.world_from_camera is None or second.world_from_camera is None:
+        raise UnsupportedError("no camera pose or intrinsics")
+    move = np.linalg.inv(second.world_from_camera) @ first.world_from_camera
+    return components(move, first.world_from_camera[:3, :3])
+
+
+def components(move: Float, orientation: Float) -> Float:
+    """(4,) from (4, 4) `second_from_first` and the (3, 3) orientation of the first camera in the world (y up)."""
+    after = orientation @ move[:3, :3].T
+    yaw = _wrap(_heading(after) - _heading(orientation))
+    pitch = np.degrees(np.arcsin(np.clip(orientation[1, 2], -1, 1)) - np.arcsin(np.clip(after[1, 2], -1, 1)))
+    way = after @ -move[:3, 3]
+    right = after[[0, 2], 0] / max(float(np.hypot(after[0, 0], after[2, 0])), 1e-9)
+    # Level and ahead: right x down, with down = (0, -1, 0).
+    return np.array([yaw, pitch, way[0] * right[1] - way[2] * right[0], way[0] * right[0] + way[2] * right[1]])
+
+
+def _heading(orientation: Float) -> float:
+    """Degrees to the right, from the camera's right axis, which stays level however steeply it looks down."""
+    return float(np.degrees(np.arctan2(-orientation[2, 0], -orientation[0, 0])))
+
+
+def _wrap(degrees: float) -> float:
+    return (degrees + 180.0) % 360.0 - 180.0
+
+
+def _suggested(first: Picture, second: Picture, level: _Level) -> Float | None:
+    """The turn that carries the middle of the first picture to where the second shows it; None for none."""
+    h, w = first.shape
+    dx, dy = int(w * _SEARCH), int(h * _SEARCH)
+    middle = first[dy : h - dy, dx : w - dx]
+    if dx < 1 or dy < 1 or middle.std() < 1.0:
+        return None
+    score = cv2.matchTemplate(second, np.ascontiguousarray(middle), cv2.TM_CCOEFF_NORMED)
+    y, x = np.unravel_index(int(np.nan_to_num(score, nan=-1.0, posinf=-1.0).argmax()), score.shape)
+    if (x, y) == (dx, dy):
+        return None
+    fx, fy, _, _ = level.lens
+    move = np.eye(4)
+    move[:3, :3] = _rotation(np.array([-np.arctan((y - dy) / fy), np.arctan((x - dx) / fx), 0.0]))
+    return move
+
+
+def _align(first: Picture, second: Picture, level: _Level, move: Float, rounds: int) -> tuple[Float, float]:
+    """Gauss-Newton from `move`; the motion and its mean residual (Cauchy, 8-bit steps)."""
+    flat = first.ravel()[level.at].astype(np.float64)
+    gx, gy = cv2.Scharr(first, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(first, cv2.CV_32F, 0, 1, scale=1 / 32)
+    gx, gy = gx.ravel()[level.at], gy.ravel()[level.at]
+    slope = np.empty((len(flat), 8))
+    slope[:, :6] = gx[:, None] * level.motion[0] + gy[:, None] * level.motion[1]
+    slope[:, 6], slope[:, 7] = flat - flat.mean(), 1.0
+    best, least = move, np.inf
+    for _ in range(rounds + 1):
+        shown, seen = _seen(second, level, move)
+        weight, cost, error = _weights(shown, flat, seen & level.static)
+        if not cost < least - 1e-9:
+            break
+        best, least = move, cost
+        weighted = slope * weight[:, None]
+        normal = weighted.T @ slope
+        size = max(float(weight.sum()), 1.0)
+        normal[np.arange(6), np.arange(6)] += size * PRIOR**2
+        normal[6, 6] += size * 1e-3
+        step = np.linalg.solve(normal + 1e-9 * np.eye(8), weighted.T @ error)[:6]
+        if np.abs(step).max() < _STILL:
+            break
+        move = move @ _twist(-step)
+    return best, least
+
+
+def _seen(second: Picture, level: _Level, move: Float) -> tuple[Float, NDArray[np.bool_]]:
+    """What the second picture shows of each point, and which points it shows."""
+    there = level.rays @ move[:3, :3].T + level.inverse[:, None] * move[:3, 3]
+    fx, fy, cx, cy = level.lens
+    z = np.where(there[:, 2] > 1e-3, there[:, 2], 1e-3)
+    u, v = fx * there[:, 0] / z + cx - 0.5, fy * there[:, 1] / z + cy - 0.5
+    w, h = level.size
+    seen = (there[:, 2] > 1e-3) & (u >= 0) & (u <= w - 1) & (v >= 0) & (v <= h - 1)
+    maps = (np.clip(q, -1, 2 * max(w, h)).astype(np.float32)[:, None] for q in (u, v))
+    shown = cv2.remap(second, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return shown[:, 0].astype(np.float64), np.asarray(seen)
+
+
+def _weights(shown: Float, flat: Float, seen: NDArray[np.bool_]) -> tuple[Float, float, Float]:
+    """Cauchy weights, the mean cost over what is seen, and the residual without its gain and offset."""
+    count = int(seen.sum())
+    if count < max(len(flat) // 5, 12):
+        return np.zeros_like(flat), np.inf, shown - flat
+    error = shown - flat
+    cost = float(np.abs(error) @ seen) / count
+    weight = seen / (1.0 + np.square(error / (2.0 * cost + _GRAIN)))
+    return weight, cost, error
+
+
+def _rotation(vector: Float) -> Float:
+    """(3, 3) of a rotation vector in radians (Rodrigues)."""
+    return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0])
+
+
+def _twist(step: Float) -> Float:
+    """(4, 4) of (rotation vector, translation)."""
+    out = np.eye(4)
+    out[:3, :3] = _rotation(step[:3])
+    out[:3, 3] = step[3:]
+    return out
