@@ -9,7 +9,10 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from worldsim import registry, scoring
@@ -31,9 +34,10 @@ from worldsim.progress import Progress
 from worldsim.protocols import Closeable, EpisodeGroup, TruthEnv
 from worldsim.provenance import provenance
 from worldsim.rollout import episode_row, roll_group
+from worldsim.score_workers import Task, observe_tasks
 from worldsim.store import RunStore
 from worldsim.truth_side import Settings
-from worldsim.types import Episode, FrameSource, Scenario
+from worldsim.types import Observation, Scenario
 
 log = logging.getLogger("worldsim")
 
@@ -212,37 +216,36 @@ def render(prepared: Prepared, store: RunStore) -> None:
 # ------------------------------------------------------------------------------------------------------ stage 3
 
 
-def score(store: RunStore, metrics: Sequence[type[Any]], config: EvalConfig) -> None:
-    """Scores every committed episode and writes the tables and the summary. Needs neither the truth nor the model."""
+def score(store: RunStore, metrics: Sequence[type[Any]], config: EvalConfig, *, workers: int = 1) -> None:
+    """Scores every committed episode and writes the tables and the summary. Needs neither the truth nor the model.
+
+    Args:
+        store: The run.
+        metrics: Classes.
+        config: Resamples, least number of worlds, progress.
+        workers: Processes; the result is the same for any number.
+
+    Raises:
+        WorldsimError: If an episode cannot be read, or the processes cannot start.
+    """
     rows = store.done()
-    by_scenario: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        by_scenario[row["scenario"]].append(row)
-
-    def other(episode: Episode) -> FrameSource | None:
-        """The truth of the next world of the same scenario, for the null that shows another episode."""
-        known = by_scenario[episode.scenario]
-        place = next(i for i, row in enumerate(known) if row["episode"] == episode.id)
-        for row in known[place + 1 :] + known[:place]:
-            if row["world_seed"] != episode.world_seed and row["variant"] == episode.variant:
-                return store.episode(row).truth.frames
-        return None
-
     left_out = {(v["metric"], v["scenario"]) for v in store.run["scored"] if not v["scored"]}
-    instances = [m() for m in metrics]
     with Progress("score", len(rows), quiet=config.quiet, unit="episodes") as progress:
-        groups = _counted(_groups(store, rows), progress)
-        observations = [
-            row
-            for row in scoring.observe_all(instances, groups, others=other)
-            if (row.metric, row.scenario) not in left_out
-        ]
+        load = partial(_load_group, store.path)
+        found = observe_tasks(load, _tasks(rows), metrics, workers=workers, advance=progress.advance)
+    write_scores(store, metrics, [row for row in found if (row.metric, row.scenario) not in left_out], config)
+
+
+def write_scores(
+    store: RunStore, metrics: Sequence[type[Any]], observations: Sequence[Observation], config: EvalConfig
+) -> None:
+    """Writes the tables, the summary, and how the run ended."""
     # vars, not asdict: tens of thousands of rows, and nothing in them needs a deep copy
     store.write_table("observations", ({**vars(row), "details": dict(row.details)} for row in observations))
     summary: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     scores: list[dict[str, Any]] = []
-    for metric in instances:
+    for metric in (m() for m in metrics):
         mine = [row for row in observations if row.metric == metric.spec.name]
         a, b = scoring.summarise(metric, mine, resamples=config.resamples, min_worlds=config.min_worlds)
         summary += a
@@ -259,19 +262,36 @@ def score(store: RunStore, metrics: Sequence[type[Any]], config: EvalConfig) -> 
     store.update_run(status=status, finished=utc_now(), counts={"planned": len(store.plan), **counts})
 
 
-def _groups(store: RunStore, rows: Sequence[Mapping[str, Any]]) -> Iterator[EpisodeGroup]:
-    """Twins together, in the order of the plan."""
+def _tasks(rows: Sequence[Mapping[str, Any]]) -> list[Task]:
+    """Twins together, in the order of the plan, each with the next world of its scenario for the null that shows it."""
     pairs: dict[str, list[Mapping[str, Any]]] = {}
+    by_scenario: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    place: dict[str, int] = {}
     for row in rows:
         pairs.setdefault(row["pair_id"], []).append(row)
+        place[row["episode"]] = len(by_scenario[row["scenario"]])
+        by_scenario[row["scenario"]].append(row)
+
+    def other(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        known, start = by_scenario[row["scenario"]], place[row["episode"]]
+        around = (known[(start + k) % len(known)] for k in range(1, len(known)))
+        same = (o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == row["variant"])
+        return next(same, None)
+
+    out = []
     for pair in pairs.values():
-        yield tuple(store.episode(row) for row in sorted(pair, key=lambda r: r["variant"] != "main"))
+        group = tuple(sorted(pair, key=lambda r: r["variant"] != "main"))
+        out.append(Task(rows=group, data=[(row, other(row)) for row in group]))
+    return out
 
 
-def _counted(groups: Iterator[EpisodeGroup], progress: Progress) -> Iterator[EpisodeGroup]:
-    for group in groups:
-        yield group
-        progress.advance(len(group))
+def _load_group(path: Path, data: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]) -> EpisodeGroup:
+    """The episodes of one task; their frames are read when asked for."""
+    store = RunStore(path)
+    return tuple(
+        replace(store.episode(row), other=None if other is None else store.episode(other).truth.frames)
+        for row, other in data
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ all stages
