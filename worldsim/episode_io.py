@@ -309,6 +309,7 @@ def read_episode(folder: Path, row: Mapping[str, Any], branches: tuple[Branch, .
         marks=tuple(Mark(name=m["name"], frame=m["frame"]) for m in row["marks"]),
         pair_id=row["pair_id"],
         variant=row["variant"],
+        label=row.get("label", ""),
         prompt=row["prompts"][0][1] if row["prompts"] else "",
     )
 
@@ -337,6 +338,8 @@ def write_branches(path: Path, branches: Sequence[Branch]) -> None:
         flat |= {f"{i}/steps": b.steps, f"{i}/frames": b.frames}
         if b.changed is not None:
             flat[f"{i}/changed"] = np.packbits(b.changed, axis=-1)
+        if b.lattice is not None:
+            flat[f"{i}/lattice"] = b.lattice
     flat["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     _save_npz(path, flat)
@@ -361,6 +364,7 @@ def read_branches(path: Path) -> tuple[Branch, ...]:
                 steps=flat[f"{i}/steps"],
                 frames=frames,
                 changed=changed,
+                lattice=flat.get(f"{i}/lattice"),
             )
         )
     return tuple(out)

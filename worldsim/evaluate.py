@@ -144,7 +144,13 @@ def _settings(prepared: Prepared, size: tuple[int, int], env: TruthEnv) -> Setti
 
 
 def _prompts(scenario: Scenario, lane: TruthLane) -> tuple[tuple[int, str], ...]:
-    """The scenario's timeline; an empty text is replaced by the caption of the first frame."""
+    """The scenario's timeline; an empty text is replaced by the caption of the first frame.
+
+    Where the truth is balanced and told, the prompt says which alternative it is.
+    """
+    point = scenario.balanced
+    if point is not None and point.tell and lane.planned.label:
+        return ((0, str(point.alternatives[lane.planned.label].get("say", lane.planned.label))),)
     if not any(not text for _, text in scenario.prompts):
         return scenario.prompts
     from worldsim.captions import caption
@@ -175,7 +181,7 @@ class _EnvPool:
             self._envs.append((env, build() if open_future else None))
         env, rerun = self._envs[position]
         make_controller = registry.CONTROLLERS.get(scenario.controller)
-        controller = make_controller(**scenario.controller_kwargs)
+        controller = make_controller(**scenario.controller_kwargs, **scenario.variants.get(planned.variant, {}))
         return TruthLane(env=env, rerun_env=rerun, controller=controller, planned=planned, scenario=scenario)
 
     def renew(self) -> None:
@@ -198,10 +204,10 @@ def render(prepared: Prepared, store: RunStore) -> None:
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in store.done():
         rows[row["scenario"]].append(row)
-    total = sum(len(rows[s.name]) for s in prepared.scenarios if s.branches)
+    total = sum(len(rows[s.name]) for s in prepared.scenarios if s.branches or s.views)
     with Progress("render", total, quiet=prepared.config.quiet, unit="episodes") as progress:
         for scenario, size in zip(prepared.scenarios, prepared.sizes, strict=True):
-            if not scenario.branches or not rows[scenario.name]:
+            if not (scenario.branches or scenario.views) or not rows[scenario.name]:
                 continue
             env = env_factory(prepared.config, scenario, size)()
             try:

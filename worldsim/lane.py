@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from worldsim import seeding, trees
-from worldsim.errors import WorldFailure, WorldsimError
+from worldsim.errors import ConfigError, WorldFailure, WorldsimError
 from worldsim.protocols import Controller, TruthEnv
+from worldsim.recipes import edits_of, resolve_alternative
 from worldsim.truth import State, TruthState
 from worldsim.types import EndReason, Frames, Mark, Scenario
 
@@ -33,6 +34,7 @@ class PlannedEpisode:
     dynamics_seed: int
     controller_seed: int
     model_seed: int
+    label: str = ""  # the alternative that is made the truth, where the scenario balances them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ class TruthLane:
     last: TruthFrame | None = None
     info: dict[str, Any] = field(default_factory=dict)
     snapshots: dict[str, State] = field(default_factory=dict)
+    impossible: str | None = None
     _rerun_on: bool = False
 
     def reset(self) -> TruthFrame:
@@ -78,7 +81,7 @@ class TruthLane:
         frame, self.info = guard("truth", self.env.reset, seed=p.world_seed, options={"dynamics_seed": p.dynamics_seed})
         state = guard("truth", self.env.truth)
         self.t, self.ended, self.end_reason = 0, None, ""
-        self.snapshots, self._rerun_on = {}, False
+        self.snapshots, self.impossible, self._rerun_on = {}, None, False
         guard(
             "controller",
             self.controller.reset,
@@ -120,7 +123,7 @@ class TruthLane:
 
     def finish(self) -> None:
         """Lets the controller name marks of the last frame, and keeps the snapshots that fall on it."""
-        if self.ended is None and self.controller.aborted is None:
+        if self.ended is None and self.aborted is None:
             last = self._last()
             guard("controller", self.controller.act, last.frame, last.state, self.t)
             self._keep_snapshots()
@@ -129,6 +132,11 @@ class TruthLane:
     def marks(self) -> tuple[Mark, ...]:
         """The controller's marks so far."""
         return tuple(self.controller.marks)
+
+    @property
+    def aborted(self) -> str | None:
+        """Why the question cannot be put to this world, or None."""
+        return self.controller.aborted or self.impossible
 
     @property
     def focus(self) -> Mapping[str, Any]:
@@ -153,12 +161,31 @@ class TruthLane:
         self._rerun_on = True
 
     def _keep_snapshots(self) -> None:
-        wanted = {point.at for point in self.scenario.branches}
+        wanted = self.scenario.kept_marks
         if not wanted or not self.env.abilities.snapshot:
             return
         for mark in self.controller.marks:
             if mark.name in wanted and mark.frame == self.t and mark.name not in self.snapshots:
                 self.snapshots[mark.name] = trees.copy(self.env.snapshot())
+                self._balance(mark.name)
+
+    def _balance(self, mark: str) -> None:
+        """Makes the planned alternative the truth from this frame on; all of them start from the snapshot before it."""
+        point = self.scenario.balanced
+        if point is None or point.at != mark or not self.planned.label:
+            return
+        try:
+            # The others must be possible, too: else the label would say in which worlds it can be asked at all.
+            made = {
+                name: resolve_alternative(recipe, self.focus, self._last().state)
+                for name, recipe in point.alternatives.items()
+            }
+            if made[self.planned.label].later:
+                raise ConfigError("an alternative with 'then' cannot be made the truth")
+            for edit in edits_of(made[self.planned.label]):
+                self.env.edit(edit)
+        except WorldsimError as error:
+            self.impossible = f"the truth cannot be made {self.planned.label!r} here: {error}"
 
 
 def guard(who: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

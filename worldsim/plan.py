@@ -124,6 +124,8 @@ def verdicts(
                 reason = "the scenario has no branches"
             if "pairs" in spec.requires and not scenario.sham:
                 reason = "the scenario has no sham twin"
+            if "variants" in spec.requires and not scenario.variants:
+                reason = "the scenario has no variants"
             out.append(Verdict(metric=spec.name, scenario=scenario.name, scored=reason is None, reason=reason))
     return out
 
@@ -133,9 +135,12 @@ def build_plan(config: EvalConfig, scenarios: Sequence[Scenario]) -> list[Planne
     plan: list[PlannedEpisode] = []
     group = -1
     for scenario in scenarios:
-        variants = ("main", "sham") if scenario.sham else ("main",)
-        entries = [(i, variant) for i in range(config.episodes) for variant in variants]
-        for position, (i, variant) in enumerate(entries):
+        names = scenario.variant_names
+        point = scenario.balanced
+        labels = point.balance if point else ("",)
+        entries = [(i, k) for i in range(config.episodes) for k in range(len(names))]
+        for position, (i, k) in enumerate(entries):
+            variant = names[k]
             group += position % config.batch == 0
             seeds = seeding.episode_seeds(config.seed, scenario.env, scenario.name, i, config.split)
             pair = f"{scenario.name}-{i:04d}"
@@ -151,6 +156,7 @@ def build_plan(config: EvalConfig, scenarios: Sequence[Scenario]) -> list[Planne
                     dynamics_seed=seeds.dynamics,
                     controller_seed=seeds.controller,
                     model_seed=seeds.model,
+                    label=labels[(i + k) % len(labels)],
                 )
             )
     return plan

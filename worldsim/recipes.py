@@ -5,6 +5,7 @@ A recipe is a mapping of plain values:
 - `{}` is the truth itself;
 - `{"edit": "RemoveObject", "object_id": "$focus.object_id"}` is one edit, its fields by name;
 - `{"edits": [{...}, {...}]}` are several edits that make one fact;
+- `{"edits": [...], "then": [...], "then_at": "hidden"}`: some of them are made later, at another mark;
 - `{"prompt": "..."}` is another prompt, `{"actions": "$focus.actions.left"}` are other actions from there on;
 - `say` in any of them is what the report calls it.
 
@@ -43,6 +44,11 @@ def check_recipe(recipe: Recipe) -> None:
     """Raises ConfigError unless the recipe has one of the forms above with known edits and fields."""
     forms = [form for form in _FORMS if form in recipe]
     rest = set(recipe) - {"say"}
+    if {"then", "then_at"} & rest:
+        if forms != ["edits"] or not {"then", "then_at"} <= rest:
+            raise ConfigError(f"'then' and 'then_at' come together, and with 'edits', got {sorted(rest)}")
+        _check_edits(recipe["then"], "then")
+        rest -= {"then", "then_at"}
     if not rest:
         return
     if len(forms) != 1:
@@ -57,11 +63,7 @@ def check_recipe(recipe: Recipe) -> None:
     if rest != {forms[0]}:
         raise ConfigError(f"a recipe with {forms[0]!r} has no other keys but 'say', got {sorted(rest)}")
     if forms == ["edits"]:
-        steps = recipe["edits"]
-        if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
-            raise ConfigError(f"'edits' must be a list of edits, got {steps!r}")
-        for step in steps:
-            _check_edit(step)
+        _check_edits(recipe["edits"], "edits")
 
 
 def resolve_alternative(recipe: Recipe, focus: Mapping[str, Any], truth: TruthState) -> Intervention:
@@ -82,7 +84,12 @@ def resolve_alternative(recipe: Recipe, focus: Mapping[str, Any], truth: TruthSt
         return Intervention(description=say or describe(edit), change=edit)
     if "edits" in recipe:
         edits = tuple(_edit(step, focus, truth) for step in recipe["edits"])
-        return Intervention(description=say or "; ".join(map(describe, edits)), change=EditSequence(edits=edits))
+        return Intervention(
+            description=say or "; ".join(map(describe, edits)),
+            change=EditSequence(edits=edits),
+            later=tuple(_edit(step, focus, truth) for step in recipe.get("then", ())),
+            later_at=str(recipe.get("then_at", "")),
+        )
     if "prompt" in recipe:
         prompt = str(_value(recipe["prompt"], focus, truth))
         return Intervention(description=say or f"the prompt says: {prompt}", change=PromptChange(prompt=prompt))
@@ -104,6 +111,13 @@ def describe(edit: Edit) -> str:
     """An edit in words: "RemoveObject: object_id 3"."""
     values = ", ".join(f"{f.name} {getattr(edit, f.name)}" for f in fields(edit))
     return f"{type(edit).__name__}: {values}"
+
+
+def _check_edits(steps: Any, key: str) -> None:
+    if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
+        raise ConfigError(f"{key!r} must be a list of edits, got {steps!r}")
+    for step in steps:
+        _check_edit(step)
 
 
 def _check_edit(step: Any) -> None:

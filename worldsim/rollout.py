@@ -149,7 +149,7 @@ def _commit(
     seconds: float,
 ) -> None:
     p = lane.planned
-    reason = lane.controller.aborted
+    reason = lane.aborted
     row = {
         **episode_row(lane, "aborted" if reason else "done", reason),
         "steps": lane.t,
@@ -178,6 +178,7 @@ def episode_row(lane: TruthLane, status: str, reason: str | None) -> dict[str, A
         "episode": p.episode,
         "scenario": p.scenario,
         "variant": p.variant,
+        "label": p.label,
         "pair_id": p.pair_id,
         "world_seed": p.world_seed,
         "status": status,

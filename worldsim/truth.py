@@ -267,7 +267,16 @@ class PromptChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention:
-    """One changed fact, described in words for the report. `change` None is the truth itself."""
+    """One changed fact, described in words for the report. `change` None is the truth itself.
+
+    Attributes:
+        description: For people.
+        change: Made at the branch point.
+        later: Edits that follow at a later mark, as when a process that was started stops again.
+        later_at: That mark.
+    """
 
     description: str
     change: Edit | EditSequence | ActionChange | PromptChange | None = None
+    later: tuple[Edit, ...] = ()
+    later_at: str = ""

@@ -261,6 +261,7 @@ class Branch:
         steps: (n,) frame indices that were drawn.
         frames: (n, H, W, 3) uint8.
         changed: (n, H, W) bool, where it differs from the truth by more than 8/255, or None.
+        lattice: (P, n, H, W, 3) uint8, the same from P candidate camera poses, the meant one first; None = only that.
     """
 
     name: str
@@ -270,6 +271,7 @@ class Branch:
     steps: NDArray[np.int64]
     frames: Frames
     changed: NDArray[np.bool_] | None = None
+    lattice: Frames | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +290,8 @@ class Episode:
         branches: Rendered alternatives.
         marks: Named moments of the probe.
         pair_id: Episodes with the same pair_id are twins (an edit and its sham).
-        variant: "main" or "sham".
+        variant: "main", "sham", or a name among the scenario's variants.
+        label: The alternative that was made the truth, where a branch point balances them; "" = the truth as it was.
         prompt: The prompt of the first frame.
         other: The truth's frames in another world of the same scenario, for the null "other-episode"; None = not known.
     """
@@ -305,6 +308,7 @@ class Episode:
     marks: tuple[Mark, ...] = ()
     pair_id: str = ""
     variant: str = "main"
+    label: str = ""
     prompt: str = ""
     other: FrameSource | None = None
 
@@ -439,6 +443,10 @@ class BranchPoint:
         alternatives: Name -> recipe of the change, as plain values: {"edit": "RemoveObject", "target": "focus", ...};
             an empty recipe is the truth itself.
         window: Frames drawn from each judged mark on.
+        balance: Alternatives that take turns, from world to world, in being made the truth at the mark `at`, so that
+            always answering the same is worth no more than chance. Empty = the truth stays as it is.
+        tell: The prompt says in words which one (its `say`); needs `balance`.
+        yaws: Degrees by which the camera of the candidate poses is turned, beside the meant one.
     """
 
     name: str
@@ -446,6 +454,27 @@ class BranchPoint:
     judge: tuple[str, ...]
     alternatives: Mapping[str, Mapping[str, Any]]
     window: int = 5
+    balance: tuple[str, ...] = ()
+    tell: bool = False
+    yaws: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewPoint:
+    """Views of other places that are drawn, so that it can be asked which place a frame shows.
+
+    Attributes:
+        name: Unique in the scenario, among branch points too.
+        judge: Marks at which the question is asked.
+        places: Marks at whose camera poses the views are drawn.
+        turns: Views from each place, 360 / turns degrees apart, the pose itself first. A view within 10 degrees and
+            0.5 m of one that was drawn already is left out.
+    """
+
+    name: str
+    judge: tuple[str, ...]
+    places: tuple[str, ...]
+    turns: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -461,6 +490,9 @@ class Scenario:
         prompts: (step, text) pairs; an empty text means "write the caption of the first frame".
         branches: Where alternatives are drawn.
         sham: A second episode with the same motion but without the edit is recorded as its twin.
+        variants: Name -> controller arguments that differ: each world is recorded once for each of them, from the same
+            start and with the same seeds. Empty = once ("main").
+        views: Views of other places, for the question which place a frame shows.
         probes: Metric families it is made for.
         summary: One sentence.
     """
@@ -475,10 +507,42 @@ class Scenario:
     prompts: tuple[tuple[int, str], ...] = ()
     branches: tuple[BranchPoint, ...] = ()
     sham: bool = False
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    views: tuple[ViewPoint, ...] = ()
     probes: frozenset[str] = frozenset()
     summary: str = ""
 
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """How often, and under which names, each world is recorded."""
+        return ("main", "sham") if self.sham else tuple(self.variants) or ("main",)
+
+    @property
+    def balanced(self) -> BranchPoint | None:
+        """The branch point whose alternatives take turns in being the truth, or None."""
+        return next((point for point in self.branches if point.balance), None)
+
+    @property
+    def kept_marks(self) -> frozenset[str]:
+        """Marks at which the truth's snapshot is kept."""
+        return frozenset([p.at for p in self.branches] + [mark for v in self.views for mark in v.judge])
+
     def __post_init__(self) -> None:
+        if self.sham and self.variants:
+            raise ShapeError(f"scenario {self.name}: give either sham or variants, for a sham is a variant itself")
+        if sum(bool(point.balance) for point in self.branches) > 1 or (self.sham and self.balanced):
+            raise ShapeError(
+                f"scenario {self.name}: one branch point at most can balance the truth, and none beside a sham twin, "
+                "which balances it already"
+            )
+        for point in self.branches:
+            if strangers := set(point.balance) - set(point.alternatives):
+                raise ShapeError(
+                    f"scenario {self.name}: branch point {point.name!r} balances {sorted(strangers)}, which are not among "
+                    f"its alternatives {list(point.alternatives)}"
+                )
+        if any(point.tell and not point.balance for point in self.branches):
+            raise ShapeError(f"scenario {self.name}: `tell` says which alternative is the truth, so it needs `balance`")
         if self.horizon < 1 or self.context < 0:
             raise ShapeError(
                 f"scenario {self.name}: horizon must be >= 1 and context >= 0, got {self.horizon} and {self.context}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from worldsim import trees
-from worldsim.envs.controllers.motions import act, look_at, press, turn_to, wait, walk_to
+from worldsim.envs.controllers.motions import act, look_at, press, turn_by, turn_to, wait, walk_to
 from worldsim.envs.controllers.pose import bearing, ground_distance, heading, yaw_to
 from worldsim.envs.controllers.probes import leave_and_return
 from worldsim.envs.controllers.scene import Motion, Scene
@@ -184,6 +184,50 @@ def evolve_unseen(
     yield from turn_to(scene, departure_yaw(scene, here.yaw), here.pitch)
     yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
     scene.focus["changes"] = sum(c.position == cell for _, c in scene.changed)
+
+
+def process_unseen(
+    scene: Scene, *, angle: float = 100.0, hold: int = 24, leave: float = 0.0, window: int = 5
+) -> Motion:
+    """Something is started on the floor in view, and stopped there or not; does it go on, or stand still, unseen?
+
+    The mark `changed` names the frame of the context at which the process is to be started at the focused cell (by a
+    balanced branch point, see `worldsim.types.BranchPoint`); the rest of the context shows how it goes on.
+    """
+    yield from find_floor(scene, linger=False)
+    shown = 5  # frames that show how it goes on: water takes five steps a cell
+    if scene.t > scene.context - 1 - shown:
+        scene.abort("the floor came into view too late for a process in the context")
+    yield from wait(scene.context - 1 - shown - scene.t)
+    scene.mark("changed")
+    yield from wait(max(0, scene.context - 1 - scene.t))
+    yield from look_at(scene, cell_box(scene.focus["cell"])[0])
+    here = scene.pose  # as the context saw it: what is judged must be another view
+    yield from turn_to(scene, departure_yaw(scene, here.yaw), here.pitch)
+    yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
+
+
+def reveal(scene: Scene, *, angle: float = 90.0, window: int = 5) -> Motion:
+    """Looks at a free place on the floor, away, and back: what stands there then was said, and never shown.
+
+    The mark `told` names a frame of the context, with the place out of view, at which something is put there (by a
+    balanced branch point that tells it, see `worldsim.types.BranchPoint`). The focus gets `spot`, the middle of its floor.
+    """
+    yield from find_floor(scene, linger=False)
+    centre, size = cell_box(scene.focus["cell"])
+    scene.focus["spot"] = [float(centre[0]), float(centre[1]) - 0.5, float(centre[2])]
+    side = -1.0 if bearing(scene.truth, centre) > 0 else 1.0
+    yield from turn_by(scene, side * angle)
+    if box_in_view(scene.truth, centre, size):
+        scene.abort("the place cannot be turned out of view")
+    if scene.t > scene.context - 2:
+        scene.abort("the floor came into view too late for a context that ends elsewhere")
+    scene.mark("told")
+    yield from wait(scene.context - 1 - scene.t)
+    scene.mark("departure")
+    yield from look_at(scene, centre)
+    scene.mark("return")
+    yield from wait(window - 1)
 
 
 def counterfactual(

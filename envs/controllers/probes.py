@@ -24,8 +24,9 @@ from worldsim.envs.controllers.motions import (
 )
 from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, heading, yaw_to
 from worldsim.envs.controllers.scene import Motion, Scene
-from worldsim.envs.controllers.sight import box_corners, clearance, hiding_places
+from worldsim.envs.controllers.sight import box_corners, box_in_view, clearance, covered, hiding_places
 from worldsim.envs.controllers.survey import face_target, find_object, finish_context
+from worldsim.truth import ObjectState
 
 
 def look_away_return(
@@ -36,17 +37,59 @@ def look_away_return(
     kinds: Sequence[str] = (),
     far: float = 9.0,
     leave: float = 0.0,
+    change: bool = False,
     window: int = 5,
 ) -> Motion:
-    """Sees an instance, turns away (and walks `leave` metres off), holds, returns: is it still there, and the same?"""
-    yield from find_object(scene, kinds, far=far)
+    """Sees an instance, turns away (and walks `leave` metres off), holds, returns: is it still there, and the same?
+
+    With `change` the mark `changed` names a frame of the context at which something may be made of the instance, in
+    view; from then on the probe goes by where it stood, so that every outcome is left and looked at in the same way.
+    """
+    yield from find_object(scene, kinds, far=far, change=change)
     target = scene.focus["object_id"]
-    yield from face_target(scene, scene.object(target))
+    item = _before(scene, target) if change else scene.object(target)
+    yield from face_target(scene, item)
     yield from leave_and_return(
-        scene, lambda: scene.pixels(target) == 0, angle=angle, hold=hold, leave=leave, window=window
+        scene,
+        (lambda: _out_of_view(scene, item)) if change else (lambda: scene.pixels(target) == 0),
+        angle=angle,
+        hold=hold,
+        leave=leave,
+        window=window,
+        away_from=bearing(scene.truth, item.position),
     )
-    if scene.pixels(target) < scene.min_px:
+    if not change and scene.pixels(target) < scene.min_px:
         scene.abort("the instance is not in view at the return")
+    if change and not box_in_view(scene.truth, item.position, item.size):
+        scene.abort("the place of the instance is not in view at the return")
+
+
+def watch(scene: Scene, *, kinds: Sequence[str] = (), far: float = 9.0, steps: int = 24, window: int = 5) -> Motion:
+    """The control of `look_away_return`: the same change in view, the same time, but it never leaves the view."""
+    yield from find_object(scene, kinds, far=far, change=True)
+    yield from face_target(scene, _before(scene, scene.focus["object_id"]))
+    scene.mark("departure")
+    home, first = scene.pose, scene.t
+    side = 1.0 if bearing(scene.truth, _before(scene, scene.focus["object_id"]).position) > 0 else -1.0
+    while scene.t < first + steps:  # glances, so that the picture is not still
+        yield from turn_by(scene, 6.0 * side)
+        yield from go_back_to(scene, home)
+    scene.focus["unseen_steps"] = 0
+    scene.mark("return")
+    yield from wait(window - 1)
+
+
+def _before(scene: Scene, target: int) -> ObjectState:
+    """The instance as it was before the change, which may have removed or moved it."""
+    return scene.first[target]
+
+
+def _out_of_view(scene: Scene, item: ObjectState) -> bool:
+    """Whether neither the place of an instance nor the other place where it could stand is in view."""
+    places = [item.position]
+    if "moved_to" in scene.focus:
+        places.append(np.asarray(scene.focus["moved_to"]) + np.array([0.0, item.size[1] / 2, 0.0]))
+    return not any(box_in_view(scene.truth, place, item.size) for place in places)
 
 
 def leave_and_return(
@@ -161,29 +204,43 @@ def dolly(scene: Scene, *, metres: float = 2.0, window: int = 5) -> Motion:
 
 
 def occlude_reveal(
-    scene: Scene, *, kinds: Sequence[str] = (), metres: float = 6.0, hold: int = 4, window: int = 5
+    scene: Scene,
+    *,
+    kinds: Sequence[str] = (),
+    metres: float = 6.0,
+    hold: int = 4,
+    change: bool = False,
+    window: int = 5,
 ) -> Motion:
-    """Walks to where something stands before the instance, and back: hidden without being out of view."""
-    yield from find_object(scene, kinds)
+    """Walks to where something stands before the instance, and back: hidden without being out of view.
+
+    `change` as in `look_away_return`.
+    """
+    yield from find_object(scene, kinds, change=change)
     target = scene.focus["object_id"]
+    item = _before(scene, target)
     scene.mapping = True  # a look all around: the script then knows where it could hide
     yield from turn_by(scene, 360.0)
-    yield from face_target(scene, scene.object(target))
-    home = scene.pose
+    yield from face_target(scene, item)
+    home, first = scene.pose, scene.t
     scene.mark("departure")
-    item = scene.object(target)
+
+    def hidden() -> bool:
+        return covered(scene.truth, item.position, item.size) if change else scene.pixels(target) == 0
+
     box = box_corners(item.position, item.size)
     for place in hiding_places(scene.solid, home.eye, box, metres)[:3]:
         yield from strafe_to(scene, place, item.position)
         yield from look_at(scene, item.position)
-        if scene.pixels(target) == 0:
+        if hidden():
             break
-    if scene.pixels(target) != 0:
+    if not hidden():
         scene.abort("nothing hides the instance within reach")
     scene.mark("hidden")
     yield from wait(hold)
     yield from strafe_to(scene, home.eye, item.position, tolerance=0.08)
     yield from go_back_to(scene, home, face=False)
+    scene.focus["unseen_steps"] = scene.t - first
     scene.mark("return")
     yield from wait(window - 1)
 

@@ -54,6 +54,7 @@ class Scene:
         mapping: Keep `solid` up to date.
         solid: Cells whose surface was in a frame while mapping.
         changed: (frame, change) of every cell so far.
+        first: Each instance as it was in the first frame.
     """
 
     truth: TruthState
@@ -71,11 +72,14 @@ class Scene:
     mapping: bool = False
     solid: set[tuple[int, int, int]] = field(default_factory=set)
     changed: list[tuple[int, Any]] = field(default_factory=list)
+    first: dict[int, ObjectState] = field(default_factory=dict)
 
     def renew(self, truth: TruthState, t: int) -> None:
         """Moves on to frame t; keeps what a later choice needs: poses of the context, what was visible in it."""
         self.truth, self.t = truth, t
         self.changed += [(t, change) for change in truth.cells]
+        if t == 0:
+            self.first = {item.id: item for item in truth.objects}
         if self.mapping:
             self.solid |= surface_cells(truth)
         if t < self.context:

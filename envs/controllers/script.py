@@ -19,6 +19,7 @@ PROBES: dict[str, Callable[..., Iterator[Press]]] = {
     probe.__name__: probe
     for probe in (
         probes.look_away_return,
+        probes.watch,
         probes.full_turn,
         probes.a_b_a,
         probes.a_b_c_a,
@@ -32,6 +33,8 @@ PROBES: dict[str, Callable[..., Iterator[Press]]] = {
         deeds.use_leave_return,
         deeds.pick_up_put_down,
         deeds.evolve_unseen,
+        deeds.process_unseen,
+        deeds.reveal,
         deeds.counterfactual,
     )
 }

@@ -109,6 +109,21 @@ def free_cells(truth: TruthState, near: float, far: float) -> Iterator[tuple[int
             yield cell
 
 
+def covered(truth: TruthState, centre: NDArray[np.float64], size: NDArray[np.float64]) -> bool:
+    """Whether something nearer stands before every point of a box that is in the frame, whatever the box holds."""
+    points = box_corners(centre, size)
+    pixels, z = project(truth, points)
+    depth = truth.depth
+    assert depth is not None  # project has looked
+    height, width = depth.shape
+    with np.errstate(invalid="ignore"):
+        inside = (pixels >= 0).all(-1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+    if not inside.all():
+        return False
+    at = pixels.astype(np.intp)
+    return bool((depth[at[:, 1], at[:, 0]] < z - float(np.max(size)) - 0.3).all())
+
+
 def clearance(truth: TruthState, turn: float = 0.0, half_width: float = 0.4) -> float:
     """How far the body can walk in a direction `turn` degrees to the right, metres, as far as the frame shows.
 

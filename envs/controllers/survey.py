@@ -25,7 +25,9 @@ def finish_context(scene: Scene, glance: float = 4.0) -> Motion:
     yield from wait(max(0, scene.context - 1 - scene.t))
 
 
-def find_object(scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far: float = 9.0) -> Motion:
+def find_object(
+    scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far: float = 9.0, change: bool = False
+) -> Motion:
     """Turns until an instance is well in view and stays for the rest of the context; its id goes into the focus.
 
     Args:
@@ -33,6 +35,8 @@ def find_object(scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far:
         kinds: Parts of the names of the kinds that will do; none = any.
         near: Metres.
         far: Metres; at 64x64 a chest is recognisable up to about 8 m.
+        change: Names the frame `changed`, after three that show the instance and before three more of the context:
+            what is made of it there, in view, can be known.
 
     Raises:
         Aborted: If none is visible in three frames of the context.
@@ -56,10 +60,26 @@ def find_object(scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far:
         nearer = {"forward": 1} if abs(turn) <= edge else {}
         yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN))), **nearer})
     scene.focus |= {"object_id": target.id, "kind": target.kind}
+    if change:
+        yield from _announce_change(scene, target)
+        return
     side = 1.0 if bearing(scene.truth, target.position) >= 0 else -1.0
     yield from finish_context(scene, glance=-4.0 * side)
     if scene.seen.get(target.id, 0) < min(FRAMES_KNOWN, scene.context):
         scene.abort("the instance was visible in fewer than three frames of the context")
+
+
+def _announce_change(scene: Scene, target: ObjectState) -> Motion:
+    yield from wait(max(0, FRAMES_KNOWN - scene.seen.get(target.id, 0)))
+    if scene.seen.get(target.id, 0) < FRAMES_KNOWN:
+        scene.abort("the instance was visible in fewer than three frames of the context")
+    if scene.t > scene.context - 1 - FRAMES_KNOWN:
+        scene.abort("the instance came into view too late for a change in the context")
+    spot = _other_place(scene, target)
+    if spot is not None:
+        scene.focus["moved_to"] = spot
+    scene.mark("changed")
+    yield from wait(max(0, scene.context - 1 - scene.t))  # no glances: the change itself stays in view
 
 
 def departure_yaw(scene: Scene, yaw: float) -> float:
@@ -79,6 +99,8 @@ def face_target(scene: Scene, target: ObjectState) -> Motion:
     eye = scene.pose.eye
     pitch = min(20.0, max(-10.0, pitch_to(eye, target.position)))
     yield from turn_to(scene, departure_yaw(scene, yaw_to(eye, target.position)), pitch)
+    if "moved_to" in scene.focus:
+        return
     spot = _other_place(scene, target)
     if spot is not None:
         scene.focus["moved_to"] = spot

@@ -13,16 +13,17 @@ from worldsim.envs.scenarios.lines import Lines, read_yaml
 from worldsim.errors import ConfigError, UnknownNameError, WorldsimError, nearest
 from worldsim.recipes import check_recipe
 from worldsim.registry import CONTROLLERS
-from worldsim.types import BranchPoint, Scenario
+from worldsim.types import BranchPoint, Scenario, ViewPoint
 
 FOLDER = Path(__file__).parent
 
 _SET_KEYS = ("name", "version", "summary", "defaults", "alternatives", "scenarios")
 _SCENARIO_KEYS = (
     *("name", "summary", "env", "env_kwargs", "controller", "controller_kwargs", "context", "horizon"),
-    *("prompts", "branches", "sham", "probes"),
+    *("prompts", "branches", "sham", "variants", "views", "probes"),
 )
-_BRANCH_KEYS = ("name", "at", "judge", "alternatives", "window")
+_BRANCH_KEYS = ("name", "at", "judge", "alternatives", "window", "balance", "tell", "yaws")
+_VIEW_KEYS = ("name", "judge", "places", "turns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,12 @@ def _scenario(entry: Any, defaults: Mapping[str, Any], named: Mapping[str, Any],
         values["controller_kwargs"] = {"context": context, "horizon": horizon, **values["controller_kwargs"]}
     points = _sequence(values.get("branches", ()), lines, entry, "branches")
     branches = tuple(_branch(point, named, lines) for point in points)
-    _unique([b.name for b in branches], where, "branch point")
+    views = tuple(_view(v, lines) for v in _sequence(values.get("views", ()), lines, entry, "views"))
+    _unique([b.name for b in (*branches, *views)], where, "branch point")
+    variants = _mapping(values.get("variants", {}), lines, entry, "variants")
+    for name, arguments in variants.items():
+        if not isinstance(arguments, Mapping):
+            raise ConfigError(f"{where}: the variant {name!r} must be a mapping of controller arguments")
     prompts = _sequence(values.get("prompts", ()), lines, entry, "prompts")
     if not all(isinstance(p, Sequence) and len(p) == 2 and isinstance(p[0], int) for p in prompts):
         raise ConfigError(f"{where}: prompts must be a list of [step, text], got {list(prompts)}")
@@ -135,6 +141,8 @@ def _scenario(entry: Any, defaults: Mapping[str, Any], named: Mapping[str, Any],
             prompts=tuple((p[0], str(p[1])) for p in prompts),
             branches=branches,
             sham=_typed(values.get("sham", False), bool, where, "sham"),
+            variants={str(name): arguments for name, arguments in variants.items()},
+            views=views,
             probes=frozenset(map(str, _sequence(values.get("probes", ()), lines, entry, "probes"))),
             summary=str(values.get("summary", "")),
         )
@@ -151,14 +159,32 @@ def _branch(point: Any, named: Mapping[str, Any], lines: Lines) -> BranchPoint:
             raise ConfigError(f"{where}: no alternatives are called {alternatives!r}.{nearest(alternatives, named)}")
         alternatives = named[alternatives]
     _check_recipes(alternatives, lines, point)
-    judge = point["judge"]
+    yaws = _sequence(point.get("yaws", ()), lines, point, "yaws")
+    if not all(isinstance(y, int | float) and y for y in yaws):
+        raise ConfigError(f"{where}: yaws must be a list of degrees other than 0, got {list(yaws)}")
+    balance = point.get("balance", False)
     return BranchPoint(
         name=str(point["name"]),
         at=str(point["at"]),
-        judge=(judge,) if isinstance(judge, str) else tuple(map(str, judge)),
+        judge=_names(point["judge"]),
         alternatives=alternatives,
         window=_typed(point.get("window", 5), int, where, "window"),
+        balance=tuple(alternatives) if balance is True else () if balance is False else _names(balance),
+        tell=_typed(point.get("tell", False), bool, where, "tell"),
+        yaws=tuple(float(y) for y in yaws),
     )
+
+
+def _view(view: Any, lines: Lines) -> ViewPoint:
+    _keys(view, _VIEW_KEYS, lines, "a view point", required=("name", "judge", "places"))
+    turns = _typed(view.get("turns", 8), int, lines.where(view), "turns")
+    if turns < 1:
+        raise ConfigError(f"{lines.where(view)}: turns must be at least 1, got {turns}")
+    return ViewPoint(name=str(view["name"]), judge=_names(view["judge"]), places=_names(view["places"]), turns=turns)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 def _check_recipes(recipes: Any, lines: Lines, parent: Any) -> None:
@@ -221,7 +247,7 @@ def _hash(version: int, scenarios: Sequence[Scenario]) -> str:
     """SHA-256 over canonical JSON: sorted keys, sets sorted, floats as Python writes them."""
 
     def plain(value: Any) -> Any:
-        if isinstance(value, Scenario | BranchPoint):
+        if isinstance(value, Scenario | BranchPoint | ViewPoint):
             return {k: plain(getattr(value, k)) for k in value.__dataclass_fields__}
         if isinstance(value, Mapping):
             return {str(k): plain(v) for k, v in value.items()}
