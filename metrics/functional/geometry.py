@@ -23,6 +23,8 @@ EDGE = 0.05  # bend of inverse depth over one pixel, relative to it, beyond whic
 EDGE_MARGIN = 2  # px kept away from depth edges and from instances
 MAX_ROTATION = 45.0  # degrees between the two cameras
 MIN_OVERLAP = 0.25  # share of the first frame's surface pixels that must fall into the second frame
+GROUND_STEP = 0.1  # metres: heights closer than this are one level
+GROUND_SHARE = 0.2  # of the static surface points below the eye that must lie on one level to be called the ground
 SPEEDS = (0.7, 0.85, 1.15, 1.3)  # of the true motion: the small local pose that is fitted
 BINS = (0.0, 2.0, 5.0, 15.0, np.inf)  # px of parallax
 BIN_NAMES = ("0-2", "2-5", "5-15", ">15")
@@ -129,9 +131,11 @@ class PairView:
         parallax: Median over the kept pixels of the part of their motion that translation makes, px.
         rotation: Degrees between the cameras.
         overlap: Share of i's surface pixels that fall into frame j.
+        bland: For each of `maps`: where in i the bland world (see `bland_map`) has what it shows there.
     """
 
     maps: dict[tuple[float, float], Float]
+    bland: dict[tuple[float, float], Float]
     kept: Mask
     near: Mask
     parallax: float
@@ -186,7 +190,64 @@ def pair_view(first: TruthState, second: TruthState) -> PairView:
         near = kept & (depth <= np.median(depth[kept]))
         parallax = float(np.median(np.linalg.norm((pixels - turned)[kept], axis=-1)))
     angle = rotation_angle(move[:3, :3])
-    return PairView(maps=maps, kept=kept, near=near, parallax=parallax, rotation=angle, overlap=overlap)
+    ground = level_ground(first, second)
+    bland = {factors: bland_map(there, second, np.linalg.inv(move), lens, ground) for factors, there in maps.items()}
+    return PairView(
+        maps=maps, bland=bland, kept=kept, near=near, parallax=parallax, rotation=angle, overlap=overlap
+    )
+
+
+def level_ground(first: TruthState, second: TruthState) -> float | None:
+    """Height y (metres, world axes) of the level ground that both frames show, or None.
+
+    The commonest height of all static surface points below both eyes, in steps of `GROUND_STEP`, if a share of at least
+    `GROUND_SHARE` of them lies there. It is the truth of nearly every world, and known without looking.
+    """
+    heights = []
+    for state in (first, second):
+        depth, ids, lens = _known(state)
+        pose = state.world_from_camera
+        if pose is None:
+            return None
+        seen = np.isfinite(depth) & (ids == 0)
+        points = back_project(depth, lens)[seen] @ pose[:3, :3].T + pose[:3, 3]
+        heights.append(points[points[:, 1] < pose[1, 3] - GROUND_STEP, 1])
+    below = np.concatenate(heights)
+    if not len(below):
+        return None
+    bins = np.rint(below / GROUND_STEP).astype(np.int64)
+    values, counts = np.unique(bins, return_counts=True)
+    top = values[int(counts.argmax())]
+    if counts.max() < GROUND_SHARE * len(below):
+        return None
+    return float(np.median(below[bins == top]))
+
+
+def bland_map(pixels: Float, second: TruthState, back: Float, first_lens: Float, ground: float | None) -> Float:
+    """Where the first frame shows what the bland world has at these pixels (..., 2) of the second frame.
+
+    The bland world is what can be said of any world without having seen it: level ground, and all else infinitely far
+    away. It moves with the camera, but knows nothing of what stands where.
+
+    Args:
+        pixels: (..., 2) in the second frame.
+        second: Its state.
+        back: (4, 4) `first_from_second`.
+        first_lens: (3, 3).
+        ground: Height of the level ground, or None where there is none.
+    """
+    lens, pose = second.intrinsics, second.world_from_camera
+    if lens is None or pose is None:
+        raise UnsupportedError("no camera pose or intrinsics")
+    rays = np.concatenate([pixels, np.ones_like(pixels[..., :1])], axis=-1) @ np.linalg.inv(lens).T
+    out, _ = project(rays, scaled_motion(back, 0.0, 1.0), first_lens)
+    if ground is None:
+        return out
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = (ground - pose[1, 3]) / (rays @ pose[1, :3])
+    on_ground, _ = project(rays * far[..., None], back, first_lens)
+    hits = np.isfinite(far) & (far > 0) & np.isfinite(on_ground).all(axis=-1)
+    return np.asarray(np.where(hits[..., None], on_ground, out))
 
 
 def _known(state: TruthState) -> tuple[NDArray[np.float32], NDArray[np.int32], Float]:

@@ -36,9 +36,12 @@ from numpy.typing import NDArray
 
 from worldsim.errors import ShapeError
 from worldsim.metrics.functional.geometry import MAX_ROTATION, MIN_OVERLAP, Mask, PairView, sample
+from worldsim.seeding import generator
 from worldsim.types import Frames, check_frames
 
 Grey = NDArray[np.float32]
+Weight = NDArray[np.float64]
+Maps = dict[tuple[float, float], NDArray[np.float64]]
 
 POWER = 0.02  # least e_null - e_gt of the truth
 WINDOW = 7  # px
@@ -46,6 +49,7 @@ MIN_WINDOW = 25  # kept pixels of a window's 49
 MIN_PIXELS = 24  # scored pixels in each of the two depth strata
 MIN_STD = 2.0  # of the truth in a window, 8-bit steps: below it there is nothing to find again
 FLAT_STD = 0.3  # of what is shown: below it rounding is all there is, and the correlation counts as 0
+MAX_GRAIN = 16.0  # of the truth's luminance, 8-bit steps: more noise than this is a fault
 LOW_PASS = 1.0  # px: grain and compression lie above it, surfaces below
 SIGMAS = tuple(0.2 * k for k in range(16))  # px, of the blur that matches the sharpness
 
@@ -57,6 +61,7 @@ class Reprojection:
     Attributes:
         e_gen, e_gt, e_null: See the module.
         sigma: Blur of the truth that gives it the sharpness of what was shown, px.
+        noise: Standard deviation of the grain that was added to the truth for the same reason, 8-bit steps.
         pixels: Windows that were compared.
         speed: Factors of translation and rotation at which e_gen was least.
     """
@@ -65,6 +70,7 @@ class Reprojection:
     e_gt: float
     e_null: float
     sigma: float = 0.0
+    noise: float = 0.0
     pixels: int = 0
     speed: tuple[float, float] = (1.0, 1.0)
 
@@ -82,9 +88,14 @@ def skill(errors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.where(seen, np.clip(value, -1.0, 1.0), 0.0))
 
 
-def luminance(frame: Frames) -> Grey:
-    """(H, W, 3) uint8 -> (H, W) float32, Rec. 601, 8-bit steps, low-passed by `LOW_PASS` px on every side alike."""
-    return blurred(np.asarray(cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_RGB2GRAY), dtype=np.float32), LOW_PASS)
+def _luminances(frames: Frames) -> tuple[Grey, ...]:
+    """(n, H, W, 3) uint8 -> n times (H, W) float32, Rec. 601, 8-bit steps."""
+    return tuple(np.asarray(cv2.cvtColor(f.astype(np.float32), cv2.COLOR_RGB2GRAY), np.float32) for f in frames)
+
+
+def low_passed(image: Grey) -> Grey:
+    """Without what lies above `LOW_PASS` px, on every side alike."""
+    return blurred(image, LOW_PASS)
 
 
 def _box(image: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,16 +128,40 @@ def zncc_error(a: Grey, b: Grey, kept: Mask) -> NDArray[np.float64]:
     return np.where(flat, 0.5, (1.0 - np.clip(zncc, -1.0, 1.0)) / 2.0)
 
 
-def _error(first: Grey, second: Grey, view: PairView, scored: Mask) -> tuple[float, tuple[float, float]]:
+def _error(first: Grey, second: Grey, maps: Maps, view: PairView, weight: Weight) -> tuple[float, tuple[float, float]]:
     """Least error over the lattice, and where; ties go to the true motion, which comes first."""
-    near, far = scored & view.near, scored & ~view.near
+    near, far = weight * view.near, weight * ~view.near
+    near, far = near / near.sum(), far / far.sum()
     best, at = np.inf, (1.0, 1.0)
-    for factors, pixels in view.maps.items():
+    for factors, pixels in maps.items():
         errors = zncc_error(first, sample(second, pixels), view.kept)
-        value = 0.5 * (float(errors[near].mean()) + float(errors[far].mean()))
+        value = 0.5 * float((errors * (near + far)).sum())
         if value < best:
             best, at = value, factors
     return best, at
+
+
+def _null_error(first: Grey, view: PairView, weight: Weight) -> float:
+    """The better of the frozen frame and the bland world, both made of the first frame."""
+    frozen = _error(first, first, view.maps, view, weight)[0]
+    return min(frozen, _error(first, first, view.bland, view, weight)[0])
+
+
+def grain(image: Grey) -> float:
+    """Energy of the second differences across each other (Immerkaer 1996): 36 times the variance of white noise."""
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    out: Grey = cv2.filter2D(image, cv2.CV_32F, kernel)
+    return float(np.square(out[1:-1, 1:-1]).mean())
+
+
+def matching_grain(truth: tuple[Grey, ...], shown: tuple[Grey, ...]) -> float:
+    """Standard deviation of the white noise, 0..`MAX_GRAIN`, that the truth lacks to be as grainy as what is shown.
+
+    The truth's own grain is first scaled by the contrast of what is shown.
+    """
+    contrast = sum(float(z.var()) for z in shown) / max(sum(float(z.var()) for z in truth), FLAT_STD**2)
+    excess = sum(grain(z) for z in shown) - contrast * sum(grain(z) for z in truth)
+    return float(np.sqrt(np.clip(excess / (36.0 * len(shown)), 0.0, MAX_GRAIN**2)))
 
 
 def blurred(image: Grey, sigma: float) -> Grey:
@@ -157,21 +192,26 @@ def matching_sigma(truth: tuple[Grey, ...], shown: tuple[Grey, ...]) -> float:
 
 def undecidable(truth: Frames, view: PairView) -> str | None:
     """Why the truth cannot decide a pair, or None: true frames (2, H, W, 3) uint8 and their view."""
-    return _scored(truth, view)[1]
+    return _weights(truth, view)[1]
 
 
-def _scored(truth: Frames, view: PairView) -> tuple[Mask, str | None]:
-    """Windows to compare, and why there is nothing to decide; the truth's frames alone are asked."""
-    first, second = luminance(truth[0]), luminance(truth[1])
-    scored = view.kept & (local_std(first, view.kept) >= MIN_STD)
+def _weights(truth: Frames, view: PairView) -> tuple[Weight, str | None]:
+    """How much each window counts, and why there is nothing to decide; the truth's frames alone are asked.
+
+    A window counts by its contrast in the truth: grain and compression drown the faint ones first.
+    """
+    first, second = (low_passed(z) for z in _luminances(truth))
+    spread = local_std(first, view.kept)
+    scored = view.kept & (spread >= MIN_STD)
+    weight = np.where(scored, spread, 0.0)
     if view.rotation > MAX_ROTATION:
-        return scored, f"more than {MAX_ROTATION:g} degrees between the frames"
+        return weight, f"more than {MAX_ROTATION:g} degrees between the frames"
     if view.overlap < MIN_OVERLAP:
-        return scored, f"less than {MIN_OVERLAP:.0%} overlap"
+        return weight, f"less than {MIN_OVERLAP:.0%} overlap"
     if min(int((scored & view.near).sum()), int((scored & ~view.near).sum())) < MIN_PIXELS:
-        return scored, f"fewer than {MIN_PIXELS} textured static px, near or far, seen in both frames"
-    gap = _error(first, first, view, scored)[0] - _error(first, second, view, scored)[0]
-    return scored, None if gap >= POWER else "no power: a frozen frame would fit as well"
+        return weight, f"fewer than {MIN_PIXELS} textured static px, near or far, seen in both frames"
+    gap = _null_error(first, view, weight) - _error(first, second, view.maps, view, weight)[0]
+    return weight, None if gap >= POWER else "no power: a frozen frame or a bland world would fit as well"
 
 
 def reprojection(truth: Frames, shown: Frames, view: PairView) -> Reprojection | str:
@@ -192,14 +232,27 @@ def reprojection(truth: Frames, shown: Frames, view: PairView) -> Reprojection |
         check_frames(frames, ndim=4, what=what)
         if len(frames) != 2 or frames.shape[1:3] != view.kept.shape:
             raise ShapeError(f"{what} must be (2, {view.kept.shape[0]}, {view.kept.shape[1]}, 3), got {frames.shape}")
-    scored, reason = _scored(truth, view)
+    weight, reason = _weights(truth, view)
     if reason is not None:
         return reason
-    true = luminance(truth[0]), luminance(truth[1])
-    own = luminance(shown[0]), luminance(shown[1])
-    sigma = matching_sigma(true, own)
-    e_gen, speed = _error(own[0], own[1], view, scored)
-    e_gt, _ = _error(blurred(true[0], sigma), blurred(true[1], sigma), view, scored)
-    e_null, _ = _error(own[0], own[0], view, scored)
-    pixels = int(scored.sum())
-    return Reprojection(e_gen=e_gen, e_gt=e_gt, e_null=e_null, sigma=sigma, pixels=pixels, speed=speed)
+    true, own = _luminances(truth), _luminances(shown)
+    noise = matching_grain(true, own)
+    soft, seen = (tuple(low_passed(z) for z in pair) for pair in (true, own))
+    sigma = matching_sigma(soft, seen)
+    rng = generator("geometry.reprojection", "grain")
+    alike = [low_passed(_grainy(blurred(z, sigma), noise, rng)) for z in true]
+    e_gen, speed = _error(seen[0], seen[1], view.maps, view, weight)
+    e_gt, _ = _error(alike[0], alike[1], view.maps, view, weight)
+    return Reprojection(
+        e_gen=e_gen,
+        e_gt=e_gt,
+        e_null=_null_error(seen[0], view, weight),
+        sigma=sigma,
+        noise=noise,
+        pixels=int((weight > 0).sum()),
+        speed=speed,
+    )
+
+
+def _grainy(image: Grey, sd: float, rng: np.random.Generator) -> Grey:
+    return image if sd == 0 else np.asarray(image + rng.normal(0.0, sd, image.shape), dtype=np.float32)
