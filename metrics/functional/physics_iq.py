@@ -72,7 +72,8 @@ def _check_masks(a: Mask, b: Mask) -> None:
 def spatial_iou(a: Mask, b: Mask) -> float:
     """Where: overlap of the places at which anything ever moves, 0..1; 1 if nothing moves in either video."""
     _check_masks(a, b)
-    return float(_iou(a.any(axis=0)[None], b.any(axis=0)[None])[0])
+    ever = [np.asarray(m.any(axis=0, keepdims=True)) for m in (a, b)]
+    return float(_iou(*ever)[0])
 
 
 def spatiotemporal_iou(a: Mask, b: Mask) -> Float:
