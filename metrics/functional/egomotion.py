@@ -233,8 +233,12 @@ def _weights(shown: Float, flat: Float, seen: NDArray[np.bool_]) -> tuple[Float,
     count = int(seen.sum())
     if count < max(len(flat) // 5, 12):
         return np.zeros_like(flat), np.inf, shown - flat
-    error = shown - flat
-    cost = float(np.abs(error) @ seen) / count
+    share = seen / count
+    mean, base = float(shown @ share), float(flat @ share)
+    spread = float(np.sqrt(max(np.square(flat - base) @ share, 0.0)))
+    gain = float(np.sqrt(max(np.square(shown - mean) @ share, 0.0))) / spread if spread > 1.0 else 1.0
+    error = shown - mean - gain * (flat - base)
+    cost = float(np.abs(error) @ share)
     weight = seen / (1.0 + np.square(error / (2.0 * cost + _GRAIN)))
     return weight, cost, error
 
