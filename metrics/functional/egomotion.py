@@ -79,7 +79,7 @@ def motion_view(state: TruthState) -> MotionView:
     things = np.zeros(state.depth.shape, bool) if state.segmentation is None else grow(state.segmentation > 0, 1)
     height, width = state.depth.shape
     scale = min(1.0, WORK / max(height, width))
-    fine = max(int(round(width * scale)), 1), max(int(round(height * scale)), 1)
+    fine = max(round(width * scale), 1), max(round(height * scale), 1)
     coarse = max(fine[0] // 2, 1), max(fine[1] // 2, 1)
     levels = tuple(_level(state.depth, things, state.intrinsics, size) for size in (coarse, fine))
     return MotionView(levels=levels, orientation=state.world_from_camera[:3, :3])
@@ -122,7 +122,7 @@ def picked(frame: Frames) -> Picked:
     """Luminance of an (H, W, 3) uint8 frame at the sizes of `MotionView`, low-passed by a Gaussian of 1 px."""
     height, width = frame.shape[:2]
     scale = min(1.0, WORK / max(height, width))
-    fine = max(int(round(width * scale)), 1), max(int(round(height * scale)), 1)
+    fine = max(round(width * scale), 1), max(round(height * scale), 1)
     image = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY).astype(np.float32)
     if fine != (width, height):
         image = cv2.resize(image, fine, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Rollouts of Blocks with known control: a seeded drive, and the variants of one world, shown by the oracle or a fault."""
+"""Rollouts of Blocks with known control: a drive, and the variants of one world, by the oracle or a fault."""
 
 from __future__ import annotations
 

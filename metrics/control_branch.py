@@ -1,0 +1,383 @@
+"""Action control by counterfactuals: one world, several actions, the same noise. Is each future that of its action?
+
+A group is the variants of one world, one for each action, with the marks "departure" (the last shared frame) and
+"return" (the frame after the held action). They are judged half-way and at the return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.errors import ShapeError
+from worldsim.metrics.control_motion import ENDED, row
+from worldsim.metrics.functional import branching
+from worldsim.metrics.functional.egomotion import true_motion
+from worldsim.protocols import EpisodeGroup
+from worldsim.types import Episode, Frames, MetricSpec, Observation, Rollout, Score
+
+TWINS = frozenset({"main", "sham", "twin"})  # variants that differ in something else than the action
+TURNED, WALKED = 3.0, 0.1  # degrees and metres: a smaller true motion is none
+NO_VARIANTS = "no variants: fewer than two actions of one world"
+COMMON = (
+    NO_VARIANTS,
+    "no marks departure and return",
+    "the variants do not start from the same frame",
+    "no states",
+    "no camera pose or intrinsics",
+    "the truth ended before the return",
+    ENDED,
+    "an interaction, not a motion",
+)
+_SENSITIVE = frozenset({"lag", "drop", "gain", "freeze", "ignore-camera", "pan-by-itself", "replay-context"})
+_INVARIANT = frozenset(
+    {"tint", "vanish", "teleport", "swap", "edit-ignored", "edit-reverts", "edit-wrong-cell", "standstill"}
+)
+
+Member: TypeAlias = tuple[Episode, Rollout]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """The variants of one world that say something, at one judged frame.
+
+    Attributes:
+        names: K variants.
+        kinds: K names: "turn", "walk" or "none", by the true motion.
+        truth: (K, H, W, 3).
+        things: (K, H, W) bool, where the truth shows instances.
+        groups: (K,) classes of futures that are alike in the truth.
+        members: G episodes with the rollout of one arm and sample.
+        index: (G,) which of the K each of them is.
+        shown: (G, H, W, 3).
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    truth: Frames
+    things: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+    members: tuple[Member, ...]
+    index: NDArray[np.int64]
+    shown: Frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Span:
+    """What the truth says of one variant: judged frames and the kind of its motion, or why it is left out."""
+
+    frames: tuple[int, ...] = ()
+    kind: str = "none"
+    reason: str | None = None
+
+
+def panels(group: EpisodeGroup) -> tuple[list[list[Panel]], list[tuple[Member, str]]]:
+    """The judged panels of each arm and sample, and the members that are left out, with the reason.
+
+    Raises:
+        ShapeError: If a rollout's frames differ in shape from the truth's.
+    """
+    members: list[Member] = [(episode, rollout) for episode in group for rollout in episode.generated]
+    for episode, rollout in members:
+        if tuple(rollout.trajectory.frames.shape) != tuple(episode.truth.frames.shape):
+            raise ShapeError(
+                f"rollout frames must be {tuple(episode.truth.frames.shape)} like the truth's, got "
+                f"{tuple(rollout.trajectory.frames.shape)}"
+            )
+    actions = [e for e in group if e.variant not in TWINS]
+    if len(actions) < 2:
+        return [], [(m, NO_VARIANTS) for m in members]
+    spans = _spans(actions)
+    known = [e for e in actions if spans[e.id].reason is None]
+    left: list[tuple[Member, str]] = []
+    rollouts: dict[tuple[str, int], list[Member]] = {}
+    for episode, rollout in members:
+        span = spans.get(episode.id, _Span(reason=NO_VARIANTS))
+        if span.reason is not None or len(known) < 2:
+            left.append(((episode, rollout), span.reason or NO_VARIANTS))
+        elif rollout.trajectory.last_valid_frame < span.frames[-1]:
+            left.append(((episode, rollout), ENDED))
+        else:
+            rollouts.setdefault((rollout.arm, rollout.sample), []).append((episode, rollout))
+    if not rollouts:
+        return [], left
+    kinds = tuple(spans[e.id].kind for e in known)
+    return [
+        [_panel(known, kinds, own, frame) for frame in spans[known[0].id].frames] for own in rollouts.values()
+    ], left
+
+
+def _panel(known: Sequence[Episode], kinds: tuple[str, ...], own: Sequence[Member], frame: int) -> Panel:
+    truth = np.stack([np.asarray(e.truth.frames[frame]) for e in known])
+    at = {e.id: k for k, e in enumerate(known)}
+    return Panel(
+        names=tuple(e.variant for e in known),
+        kinds=kinds,
+        truth=truth,
+        things=np.stack([_things(e, frame) for e in known]),
+        groups=branching.classes(truth),
+        members=tuple(own),
+        index=np.array([at[e.id] for e, _ in own], np.int64),
+        shown=np.stack([np.asarray(r.trajectory.frames[frame]) for _, r in own]),
+    )
+
+
+def _things(episode: Episode, frame: int) -> NDArray[np.bool_]:
+    ids = None if episode.truth.states is None else episode.truth.states[frame].segmentation
+    return np.zeros(tuple(episode.truth.frames.shape[1:3]), bool) if ids is None else ids > 0
+
+
+def _spans(actions: Sequence[Episode]) -> dict[str, _Span]:
+    marks = [{m.name: m.frame for m in e.marks} for e in actions]
+    found = {(own.get("departure", -1), own.get("return", -1)) for own in marks}
+    begin, end = min(found)
+    if len(found) != 1 or not 0 <= begin < end < len(actions[0].truth.frames):
+        return {e.id: _Span(reason="no marks departure and return") for e in actions}
+    first = np.asarray(actions[0].truth.frames[begin])
+    deeds = {e.id: _deeds(e, begin, end) for e in actions}
+    shared = frozenset.intersection(*deeds.values())
+    out = {}
+    for e in actions:
+        if end > e.truth.last_valid_frame:
+            out[e.id] = _Span(reason="the truth ended before the return")
+        elif not np.array_equal(np.asarray(e.truth.frames[begin]), first):
+            out[e.id] = _Span(reason="the variants do not start from the same frame")
+        elif deeds[e.id] - shared:
+            out[e.id] = _Span(reason="an interaction, not a motion")
+        else:
+            out[e.id] = _moved(e, begin, end)
+    return out
+
+
+def _moved(episode: Episode, begin: int, end: int) -> _Span:
+    if episode.truth.states is None:
+        return _Span(reason="no states")
+    first, last = episode.truth.states[begin], episode.truth.states[end]
+    if first.world_from_camera is None or last.world_from_camera is None:
+        return _Span(reason="no camera pose or intrinsics")
+    turn = np.abs(true_motion(first, last)[:2]).max()
+    way = np.linalg.norm(last.world_from_camera[:3, 3] - first.world_from_camera[:3, 3])
+    kind = "turn" if turn > TURNED else "walk" if way > WALKED else "none"
+    return _Span(frames=tuple(sorted({(begin + end + 1) // 2, end})), kind=kind)
+
+
+def _deeds(episode: Episode, begin: int, end: int) -> frozenset[tuple[str, int]]:
+    """What happened in a variant besides motion: events by kind and object."""
+    states, last = episode.truth.states, min(end, episode.truth.last_valid_frame)
+    if states is None:
+        return frozenset()
+    return frozenset((event.kind, event.object_id) for t in range(begin + 1, last + 1) for event in states[t].events)
+
+
+class _Branching:
+    """Base: one world's panels to rows, rows to the mean of the worst kind. Subclasses give `spec` and `_judge`."""
+
+    spec: ClassVar[MetricSpec]
+
+    def observe(self, group: EpisodeGroup, source: str = "model") -> list[Observation]:
+        """Rows of one world, its variants together; what is left out is a row with its reason.
+
+        Raises:
+            ShapeError: If a rollout's frames differ in shape from the truth's.
+        """
+        found, left = panels(group)
+        rows = [row(self.spec.name, *member, source, reason=reason) for member, reason in left]
+        for own in found:
+            rows += self._judge(own, source)
+        return rows
+
+    def _judge(self, own: Sequence[Panel], source: str) -> Iterator[Observation]:
+        raise NotImplementedError(f"{type(self).__name__} needs a method _judge(panels, source) that yields rows")
+
+    def reduce(self, rows: Sequence[Observation]) -> Score:
+        """Weighted means within worlds, then over worlds, for each kind of action; the worst kind is the score."""
+        cells: dict[str, dict[int, list[float]]] = {}
+        for r in sorted(rows, key=lambda r: (r.world, r.episode, r.arm, r.sample, r.event)):  # sums depend on order
+            if r.outcome is not None:
+                at = cells.setdefault(str(r.details["kind"]), {}).setdefault(r.world, [0.0, 0.0])
+                at[0], at[1] = at[0] + r.outcome * r.weight, at[1] + r.weight
+        if not cells:
+            reasons = sorted({r.reason for r in rows if r.reason})
+            return Score(value=None, unit=self.spec.unit, reason="; ".join(reasons) or "no observations")
+        kinds = {k: float(np.mean([a / b for a, b in own.values()])) for k, own in sorted(cells.items())}
+        worst = min if self.spec.higher_is_better else max
+        return Score(value=worst(kinds.values()), unit=self.spec.unit, details={"kinds": kinds})
+
+
+class Identification(_Branching):
+    """Is the true future that is nearest to a generated one that of the same action?"""
+
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="control.branch",
+        version=1,
+        unit="1",
+        range=(0.0, 1.0),
+        higher_is_better=True,
+        floor="frozen",
+        requires=frozenset({"world_from_camera"}),
+        undefined=(*COMMON, "all actions have the same effect"),
+        sensitive=_SENSITIVE | {"flip"},
+        invariant=_INVARIANT,
+        source="top-1 identification among the true futures of K actions; chance 1/K in each kind of action",
+        summary="Does each action lead to its own future?",
+        power=0.05,
+    )
+
+    def _judge(self, own: Sequence[Panel], source: str) -> Iterator[Observation]:
+        """One row a variant: the share of judged frames in which it is identified; equal weight to classes."""
+        judged = [panel for panel in own if panel.groups.max() > 0]
+        last = own[-1]
+        right = np.zeros(len(last.members))
+        taken: list[list[str]] = [[] for _ in last.members]
+        for panel in judged:
+            rms, _ = branching.distances(panel.shown, panel.truth)
+            found = branching.nearest(rms, panel.groups)
+            right += found == panel.groups[panel.index]
+            for names, c in zip(taken, found, strict=True):
+                names.append("/".join(n for n, g in zip(panel.names, panel.groups, strict=True) if g == c))
+        sizes = np.bincount(last.groups)
+        for i, (member, k) in enumerate(zip(last.members, last.index, strict=True)):
+            if not judged:
+                yield row(self.spec.name, *member, source, reason="all actions have the same effect")
+                continue
+            yield row(
+                self.spec.name,
+                *member,
+                source,
+                outcome=float(right[i] / len(judged)),
+                weight=1.0 / float(sizes[last.groups[k]]),
+                details={
+                    "kind": last.kinds[k],
+                    "taken_for": taken[i],
+                    "actions": len(last.names),
+                    "classes": len(sizes),
+                },
+            )
+
+
+class _Difference(_Branching):
+    """Base of what compares differences of two futures at the return, low-passed by 2 px."""
+
+    def _judge(self, own: Sequence[Panel], source: str) -> Iterator[Observation]:
+        """One row a pair of actions of one kind whose true futures differ; instances are left out."""
+        panel = own[-1]
+        pairs = branching.pairs(panel.groups[panel.index], [panel.kinds[k] for k in panel.index])
+        if not pairs:
+            yield row(self.spec.name, *panel.members[0], source, reason="all actions have the same effect")
+            return
+        truth = branching.low_passed(panel.truth[panel.index], branching.SIGMA["difference"])
+        shown = branching.toned(branching.low_passed(panel.shown, branching.SIGMA["difference"]), truth)
+        static = branching.off_instances(panel.things[panel.index])
+        for i, j, kind in pairs:
+            kept = branching.kept(static[i], static[j])
+            yield row(
+                self.spec.name,
+                *panel.members[i],
+                source,
+                event=f"{panel.members[i][0].variant}|{panel.members[j][0].variant}",
+                outcome=self.compare(
+                    branching.difference(shown[i], shown[j], kept), branching.difference(truth[i], truth[j], kept)
+                ),
+                details={"kind": kind},
+            )
+
+    def compare(self, shown: branching.Float, true: branching.Float) -> float:
+        """From the shown and the true difference (n,) to a number."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method compare(shown, true) -> float")
+
+
+class Direction(_Difference):
+    """Do two actions make the difference that they make in the truth?"""
+
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="control.direction",
+        version=1,
+        unit="1",
+        range=(-1.0, 1.0),
+        higher_is_better=True,
+        floor="frozen",
+        requires=frozenset({"world_from_camera"}),
+        undefined=(*COMMON, "all actions have the same effect"),
+        sensitive=_SENSITIVE | {"flip"},
+        invariant=_INVARIANT,
+        source="cosine of gen_a - gen_b and truth_a - truth_b, low-passed by 2 px",
+        summary="Do two actions make the difference that they should?",
+        headline=False,
+        power=0.05,
+    )
+
+    def compare(self, shown: branching.Float, true: branching.Float) -> float:
+        """See `functional.branching.direction`."""
+        return branching.direction(shown, true)
+
+
+class Gain(_Difference):
+    """Do two actions make as large a difference as in the truth?"""
+
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="control.gain",
+        version=1,
+        unit="log2",
+        range=(0.0, branching.NO_GAIN),
+        higher_is_better=False,
+        floor="frozen",
+        requires=frozenset({"world_from_camera"}),
+        undefined=(*COMMON, "all actions have the same effect"),
+        sensitive=frozenset({"gain", "drop", "freeze", "ignore-camera", "pan-by-itself", "replay-context"}),
+        invariant=_INVARIANT,
+        source="|log2(||gen_a - gen_b|| / ||truth_a - truth_b||)|, low-passed by 2 px, at most 4",
+        summary="Do two actions make as large a difference as they should?",
+        headline=False,
+        power=0.1,
+    )
+
+    def compare(self, shown: branching.Float, true: branching.Float) -> float:
+        """See `functional.branching.gain`."""
+        return branching.gain(shown, true)
+
+
+class Leak(_Branching):
+    """How much do two futures differ that are the same in the truth?"""
+
+    spec: ClassVar[MetricSpec] = MetricSpec(
+        name="control.leak",
+        version=1,
+        unit="1",
+        range=(0.0, 1.0),
+        higher_is_better=False,
+        floor="frozen",
+        requires=frozenset({"world_from_camera"}),
+        undefined=(*COMMON, "no two actions with the same future"),
+        invariant=frozenset({"tint", "blur"}),
+        source="RMS of gen_a - gen_b where truth_a = truth_b, low-passed by 2 px",
+        summary="Do two actions without effect differ all the same?",
+        headline=False,
+        power=0.01,
+    )
+
+    def _judge(self, own: Sequence[Panel], source: str) -> Iterator[Observation]:
+        """One row a pair of actions whose true futures are the same."""
+        panel = own[-1]
+        truth = branching.low_passed(panel.truth[panel.index], branching.SIGMA["difference"])
+        shown = branching.low_passed(panel.shown, branching.SIGMA["difference"])
+        same = [
+            (j, i)
+            for i in range(len(truth))
+            for j in range(i)
+            if branching.rms(branching.difference(truth[i], truth[j])) <= branching.IDENTICAL
+        ]
+        if not same:
+            yield row(self.spec.name, *panel.members[0], source, reason="no two actions with the same future")
+        for i, j in same:
+            yield row(
+                self.spec.name,
+                *panel.members[i],
+                source,
+                event=f"{panel.members[i][0].variant}|{panel.members[j][0].variant}",
+                outcome=branching.rms(branching.difference(shown[i], shown[j])),
+                details={"kind": panel.kinds[panel.index[i]]},
+            )
