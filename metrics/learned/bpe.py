@@ -19,7 +19,7 @@ from itertools import pairwise
 
 from worldsim.metrics.learned.weights import Checked
 
-MERGES = 49152 - 512 - 2  # the published file is longer than the vocabulary that CLIP was trained with
+MERGES = 49152 - 256 - 2  # CLIP uses so many; the published file holds more
 LENGTH = 77  # tokens, start and end included
 END_OF_WORD = "</w>"
 _CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.metrics.base import Float
-from worldsim.metrics.functional.geometry import Mask, PairView
+from worldsim.metrics.functional.geometry import Mask
 from worldsim.metrics.learned.base import cosines
 
 
@@ -39,21 +39,18 @@ def centres(shape: tuple[int, int]) -> Float:
     return np.stack([u, v], axis=-1)
 
 
-def feature_error(first: NDArray[np.float32], second: NDArray[np.float32], view: PairView, scored: Mask) -> float:
+def feature_error(first: NDArray[np.float32], second: NDArray[np.float32], at: Float, scored: Mask) -> float:
     """Mean of 1 - cosine over the scored pixels p of frame i: features of i at p, of j where p is seen there.
 
     Args:
         first: (d, h, w) features of frame i.
         second: (d, h, w) features of frame j.
-        view: Of the two true states.
+        at: (H, W, 2) where each pixel of i is seen in j.
         scored: (H, W) bool, at least one pixel.
 
     Returns:
-        0..2; NaN if no pixel of frame i has features other than 0.
+        0..2; a pixel without features, in whichever frame, fits nothing and counts as 1.
     """
-    size = view.kept.shape[0], view.kept.shape[1]
-    here = sample_features(first, centres(size)[scored], size)
-    there = sample_features(second, view.maps[1.0, 1.0][scored], size)
-    values = cosines(here, there)
-    known = np.isfinite(values)
-    return float((1.0 - values[known]).mean()) if known.any() else float("nan")
+    size = scored.shape[0], scored.shape[1]
+    here, there = sample_features(first, centres(size)[scored], size), sample_features(second, at[scored], size)
+    return float((1.0 - np.nan_to_num(cosines(here, there))).mean())

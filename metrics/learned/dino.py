@@ -137,7 +137,6 @@ class Met3rLike(_Backbone, PairMetric):
             f"less than {MIN_OVERLAP:.0%} overlap",
             f"fewer than {MIN_PIXELS} static px seen in both frames",
             "no power: a frozen frame would fit as well",
-            "the truth's features are zero",
         ),
         sensitive=frozenset({"pose-jitter"}),
         invariant=frozenset({"vanish", "teleport", "swap"}),
@@ -156,11 +155,12 @@ class Met3rLike(_Backbone, PairMetric):
         if episode.truth.states is None:
             raise UnsupportedError("no states")
         view = pair_view(episode.truth.states[at[0]], episode.truth.states[at[1]])
+        kept, where = view.kept, view.maps[1.0, 1.0]
         if view.rotation > MAX_ROTATION:
             return None, f"more than {MAX_ROTATION:g} degrees between the frames", {}
         if view.overlap < MIN_OVERLAP:
             return None, f"less than {MIN_OVERLAP:.0%} overlap", {}
-        if int(view.kept.sum()) < MIN_PIXELS:
+        if int(kept.sum()) < MIN_PIXELS:
             return None, f"fewer than {MIN_PIXELS} static px seen in both frames", {}
         reason = self.why_not()
         if reason is not None:
@@ -169,15 +169,13 @@ class Met3rLike(_Backbone, PairMetric):
             true, own = self.features(truth), self.features(shown)
         except WeightsError as error:
             raise UnsupportedError(f"{NO_WEIGHTS}: {error.short}") from error
-        e_gt = feature_error(true[0], true[1], view, view.kept)
-        e_null = feature_error(true[0], true[0], view, view.kept)
-        if not np.isfinite(e_gt):
-            return None, "the truth's features are zero", {}
+        e_gt = feature_error(true[0], true[1], where, kept)
+        e_null = feature_error(true[0], true[0], where, kept)
         if e_null - e_gt < self.spec.power:
             return None, "no power: a frozen frame would fit as well", {}
-        e_gen = feature_error(own[0], own[1], view, view.kept)
+        e_gen = feature_error(own[0], own[1], where, kept)
         details: dict[str, Any] = {"e_gt": e_gt, "e_null": e_null, "parallax": view.parallax} | self.mark()
-        return float(e_gen if np.isfinite(e_gen) else 1.0), None, details  # a frame without features fits nothing
+        return e_gen, None, details
 
     def combine(self, rows: Sequence[Observation]) -> Score:
         """max(0, mean error of the shown minus that of the true frames), means within worlds, then over worlds.
