@@ -1,7 +1,7 @@
 """Describing a clip without any trained weight: how it looks, how it moves, and both at once.
 
-Each function takes one clip (T, H, W, 3) uint8 and returns one vector (d,) float64; every number is a fixed formula of
-the pixels, so that two laboratories get the same features without sharing a file.
+Each function takes one clip (T, H, W, 3) uint8 and returns one vector (d,) float64 (`movement`: two); every number is a
+fixed formula of the pixels, so that two laboratories get the same features without sharing a file.
 
 Limits: they see statistics, not objects: a swapped texture of the same colours and grain goes unnoticed. All clips of a
 comparison need one length, size and frame rate: nothing here corrects for them. Optical flow on frames without texture
@@ -29,6 +29,7 @@ Float = NDArray[np.float64]
 
 SIDE = 64  # pixels: every frame is described at this size, whatever it was rendered at
 APPEARANCE, MOTION, JOINT = 77, 74, 144  # lengths of the three vectors
+PALETTE, HEADING = 64, 12  # and of the two that go with the first two
 MIN_JOINT_FRAMES = 8
 _BLOCK = 8
 _SPEEDS = np.array([0.3, 0.9, 2.7, 8.1])  # pixels of SIDE a frame; below the first, a pixel counts as still
@@ -71,13 +72,41 @@ def motion(clip: Frames) -> Float:
     Raises:
         UnsupportedError: If the clip has fewer than three frames.
     """
+    return movement(clip)[0]
+
+
+def movement(clip: Frames) -> tuple[Float, Float]:
+    """`motion` (74,), and where it leads (12,), from one pass of optical flow.
+
+    The histogram of `motion` is the same for a walk forwards and for the same walk played backwards. Of each two
+    frames, six numbers tell them apart: the mean flow away from the middle of the picture, to the right, and down, over
+    the frame; down over its lower half; to the right over its left and its right half. Each is sign(v) sqrt |v| of
+    pixels of SIDE a frame, or fast turns would outweigh all else. Then their mean over time, and their spread.
+
+    Raises:
+        UnsupportedError: If the clip has fewer than three frames.
+    """
     frames = [cv2.GaussianBlur(_grey(frame), (0, 0), _SMOOTH) for frame in _frames(clip)]
     if len(frames) < 3:
         raise UnsupportedError(f"motion needs at least 3 frames, got {len(frames)}")
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flows = [dis.calc(a, b, None).astype(np.float64) for a, b in pairwise(frames)]
+    still = np.zeros((SIDE, SIDE, 2), np.float32)  # what the flow of equal frames is, without computing it
+    flows = [(still if np.array_equal(a, b) else dis.calc(a, b, None)).astype(np.float64) for a, b in pairwise(frames)]
     table = np.sqrt([np.concatenate([_directions(u), _changes(u - v)]) for v, u in pairwise([flows[0], *flows])])
-    return np.concatenate([np.mean(table, axis=0), np.std(table, axis=0)])
+    ways = _ways(flows)
+    how, where = (np.concatenate([np.mean(t, axis=0), np.std(t, axis=0)]) for t in (table, ways))
+    return how, where
+
+
+def palette(clip: Frames) -> Float:
+    """Which colours there are, whatever lies where: (64,).
+
+    Shares of pixels in the 4 x 4 x 4 equal boxes of RGB, averaged over frames, by their square roots (the Hellinger
+    distance between histograms). Shuffling the frames does not change it.
+    """
+    quarters = np.concatenate([frame.reshape(-1, 3) for frame in _frames(clip)]) >> 6
+    code = (quarters[:, 0] << 4) + (quarters[:, 1] << 2) + quarters[:, 2]
+    return np.asarray(np.sqrt(np.bincount(code, minlength=PALETTE) / len(code)))
 
 
 def joint(clip: Frames) -> Float:
@@ -192,10 +221,10 @@ def _colours(frame: Frames) -> Float:
     lab = cv2.cvtColor(frame.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64) / 100.0
     mean = lab.mean(axis=0)
     centred = lab - mean
-    square = centred * centred
-    spread = np.sqrt(square.mean(axis=0))
-    cross = [(centred[:, i] * centred[:, j]).mean() for i, j in ((0, 1), (0, 2), (1, 2))]
-    third = np.cbrt((square * centred).mean(axis=0))
+    second = centred.T @ centred / len(centred)
+    spread = np.sqrt(np.diag(second))
+    cross = second[[0, 0, 1], [1, 2, 2]]
+    third = np.cbrt(np.einsum("ni,ni,ni->i", centred, centred, centred) / len(centred))
     return np.concatenate([mean, spread, cross, third])
 
 
@@ -206,6 +235,29 @@ def _directions(flow: Float) -> Float:
     rank = np.digitize(speed, _SPEEDS)
     code = np.where(rank == 0, 0, 1 + way * len(_SPEEDS) + rank - 1)
     return np.bincount(code.ravel(), minlength=1 + _DIRECTIONS * len(_SPEEDS)) / code.size
+
+
+def _way_weights() -> Float:
+    """(SIDE * SIDE * 2, 6): what six mean components of a flow field weigh each number of it by, see `movement`."""
+    off = np.arange(SIDE) - (SIDE - 1) / 2
+    out = np.stack(np.meshgrid(off, off), axis=-1)  # (SIDE, SIDE, 2): right, down
+    out /= np.linalg.norm(out, axis=-1, keepdims=True)
+    right, down, half = [1.0, 0.0], [0.0, 1.0], SIDE // 2
+    weights = np.zeros((6, SIDE, SIDE, 2))
+    weights[0], weights[1], weights[2] = out, right, down
+    weights[3, half:], weights[4, :, :half], weights[5, :, half:] = down, right, right
+    weights[:3] /= SIDE * SIDE
+    weights[3:] /= SIDE * SIDE / 2
+    return weights.reshape(6, -1).T
+
+
+_WAY_WEIGHTS = _way_weights()
+
+
+def _ways(flows: list[Float]) -> Float:
+    """Six mean components of each flow field: (T, 6)."""
+    means = np.array(flows).reshape(len(flows), -1) @ _WAY_WEIGHTS
+    return np.asarray(np.sign(means) * np.sqrt(np.abs(means)))
 
 
 def _changes(change: Float) -> Float:
