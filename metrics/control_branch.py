@@ -38,6 +38,8 @@ _INVARIANT = frozenset(
     {"tint", "vanish", "teleport", "swap", "edit-ignored", "edit-reverts", "edit-wrong-cell", "standstill"}
 )
 
+_NEEDS = frozenset({"world_from_camera", "intrinsics", "marks", "pairs"})
+
 Member: TypeAlias = tuple[Episode, Rollout]
 
 
@@ -218,7 +220,7 @@ class Identification(_Branching):
         range=(0.0, 1.0),
         higher_is_better=True,
         floor="frozen",
-        requires=frozenset({"world_from_camera"}),
+        requires=_NEEDS,
         undefined=(*COMMON, "all actions have the same effect"),
         sensitive=_SENSITIVE | {"flip"},
         invariant=_INVARIANT,
@@ -300,7 +302,7 @@ class Direction(_Difference):
         range=(-1.0, 1.0),
         higher_is_better=True,
         floor="frozen",
-        requires=frozenset({"world_from_camera"}),
+        requires=_NEEDS,
         undefined=(*COMMON, "all actions have the same effect"),
         sensitive=_SENSITIVE | {"flip"},
         invariant=_INVARIANT,
@@ -325,7 +327,7 @@ class Gain(_Difference):
         range=(0.0, branching.NO_GAIN),
         higher_is_better=False,
         floor="frozen",
-        requires=frozenset({"world_from_camera"}),
+        requires=_NEEDS,
         undefined=(*COMMON, "all actions have the same effect"),
         sensitive=frozenset({"gain", "drop", "freeze", "ignore-camera", "pan-by-itself", "replay-context"}),
         invariant=_INVARIANT,
@@ -341,7 +343,7 @@ class Gain(_Difference):
 
 
 class Leak(_Branching):
-    """How much do two futures differ that are the same in the truth?"""
+    """How much of what the actions change has no cause?"""
 
     spec: ClassVar[MetricSpec] = MetricSpec(
         name="control.leak",
@@ -350,13 +352,14 @@ class Leak(_Branching):
         range=(0.0, 1.0),
         higher_is_better=False,
         floor="frozen",
-        requires=frozenset({"world_from_camera"}),
-        undefined=(*COMMON, "no two actions with the same future"),
-        invariant=frozenset({"tint", "blur"}),
-        source="RMS of gen_a - gen_b where truth_a = truth_b, low-passed by 2 px",
-        summary="Do two actions without effect differ all the same?",
+        requires=_NEEDS,
+        undefined=(*COMMON, "all actions have the same effect", "no two actions with the same future"),
+        sensitive=frozenset({"freeze", "pan-by-itself", "replay-context"}),
+        invariant=_INVARIANT,
+        source="||gen_a - gen_a'|| where truth_a = truth_a', over the mean ||gen_a - gen_b|| where they differ",
+        summary="How much of what actions change is changed by actions without effect, too?",
         headline=False,
-        power=0.01,
+        power=0.05,
     )
 
     def _judge(self, own: Sequence[Panel], source: str) -> Iterator[Observation]:
@@ -364,20 +367,20 @@ class Leak(_Branching):
         panel = own[-1]
         truth = branching.low_passed(panel.truth[panel.index], branching.SIGMA["difference"])
         shown = branching.low_passed(panel.shown, branching.SIGMA["difference"])
-        same = [
-            (j, i)
-            for i in range(len(truth))
-            for j in range(i)
-            if branching.rms(branching.difference(truth[i], truth[j])) <= branching.IDENTICAL
-        ]
-        if not same:
-            yield row(self.spec.name, *panel.members[0], source, reason="no two actions with the same future")
+        groups = panel.groups[panel.index]
+        pairs = [(j, i) for i in range(len(truth)) for j in range(i)]
+        same = [(i, j) for i, j in pairs if branching.rms(branching.difference(truth[i], truth[j])) <= branching.SAME]
+        caused = [branching.rms(branching.difference(shown[i], shown[j])) for i, j in pairs if groups[i] != groups[j]]
+        if not same or not caused:
+            reason = "no two actions with the same future" if caused else "all actions have the same effect"
+            yield row(self.spec.name, *panel.members[0], source, reason=reason)
+            return
         for i, j in same:
             yield row(
                 self.spec.name,
                 *panel.members[i],
                 source,
                 event=f"{panel.members[i][0].variant}|{panel.members[j][0].variant}",
-                outcome=branching.rms(branching.difference(shown[i], shown[j])),
+                outcome=branching.leak(branching.rms(branching.difference(shown[i], shown[j])), float(np.mean(caused))),
                 details={"kind": panel.kinds[panel.index[i]]},
             )

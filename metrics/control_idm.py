@@ -26,7 +26,7 @@ class InverseDynamics:
         higher_is_better=True,
         floor="frozen",
         requires=NEEDS,
-        undefined=(*COMMON, "no key with two labels"),
+        undefined=(*COMMON, "the key cannot be read off the true frames", "no key with two labels"),
         sensitive=frozenset({"lag", "drop", "flip", "gain", "freeze", "ignore-camera", "pan-by-itself"}),
         invariant=frozenset(
             {"tint", "vanish", "teleport", "swap", "edit-ignored", "edit-reverts", "edit-wrong-cell", "standstill"}
@@ -57,40 +57,56 @@ class InverseDynamics:
             yield row(name, episode, rollout, source, event="after the end", reason=ENDED)
         found = functional.read(shown, episode.truth.fps)
         true = functional.effect(steps.true, episode.truth.fps)
+        seen = functional.read(steps.seen, episode.truth.fps)
         for c, key in enumerate(COMPONENTS):
-            for label, (right, count) in functional.recalls(found[there, c], true[there, c]).items():
-                guesses = found[there, c][true[there, c] == label]
-                names = functional.KEYS[key]
+            names = functional.KEYS[key]
+            for label in functional.LABELS:
+                own = there & (true[:, c] == label)
+                kept = own & (seen[:, c] == label)
+                if not own.any():
+                    continue
+                if not kept.any():
+                    reason = "the key cannot be read off the true frames"
+                    yield row(name, episode, rollout, source, event=f"{key}={names[label + 1]}", reason=reason)
+                    continue
+                guesses = found[kept, c]
                 yield row(
                     name,
                     episode,
                     rollout,
                     source,
                     event=f"{key}={names[label + 1]}",
-                    outcome=right / count,
-                    weight=float(count),
-                    details={"key": key, "label": label}
+                    outcome=float((guesses == label).mean()),
+                    weight=float(kept.sum()),
+                    details={"key": key, "label": label, "truth": float(kept.sum() / own.sum())}
                     | {f"as {n}": int((guesses == k - 1).sum()) for k, n in enumerate(names)},
                 )
 
     def reduce(self, rows: Sequence[Observation]) -> Score:
-        """Steps pooled within worlds, then means over worlds, labels of a key, keys of a kind; the worse kind."""
+        """Steps pooled within worlds, then means over worlds, labels of a key, keys of a kind; the worse kind.
+
+        The details hold the same of the true frames before misread steps were left out ("truth").
+        """
         cells: dict[tuple[str, int], dict[int, list[float]]] = {}
         for r in sorted(rows, key=lambda r: (r.world, r.episode, r.arm, r.sample)):  # sums depend on their order
             if r.outcome is not None:
-                at = cells.setdefault((str(r.details["key"]), int(r.details["label"])), {}).setdefault(r.world, [0, 0])
-                at[0], at[1] = at[0] + r.outcome * r.weight, at[1] + r.weight
-        recall = {cell: float(np.mean([a / b for a, b in own.values()])) for cell, own in sorted(cells.items())}
-        keys = {}
-        for key in COMPONENTS:
-            accuracy = functional.balanced_accuracy({label: v for (k, label), v in recall.items() if k == key})
-            if accuracy is not None:
-                keys[key] = accuracy
+                cell = str(r.details["key"]), int(r.details["label"])
+                at = cells.setdefault(cell, {}).setdefault(r.world, [0.0, 0.0, 0.0])
+                for i, value in enumerate((r.outcome, float(r.details["truth"]), 1.0)):
+                    at[i] += value * r.weight
+        recall = {c: float(np.mean([a / n for a, _, n in own.values()])) for c, own in sorted(cells.items())}
+        truth = {c: float(np.mean([b / n for _, b, n in own.values()])) for c, own in sorted(cells.items())}
+        keys = _by_key(recall)
         if not keys:
             reasons = sorted({r.reason for r in rows if r.reason}) or ["no key with two labels"]
             return Score(value=None, unit=self.spec.unit, reason="; ".join(reasons))
         kinds = worst_kind({key: (KINDS[key], v) for key, v in keys.items()})
         named = {f"{key}={functional.KEYS[key][label + 1]}": v for (key, label), v in recall.items()}
-        return Score(
-            value=min(kinds.values()), unit=self.spec.unit, details={"kinds": kinds, "keys": keys, "recall": named}
-        )
+        details = {"kinds": kinds, "keys": keys, "recall": named, "truth": _by_key(truth)}
+        return Score(value=min(kinds.values()), unit=self.spec.unit, details=details)
+
+
+def _by_key(recall: dict[tuple[str, int], float]) -> dict[str, float]:
+    """Balanced accuracy of each key that has at least two labels."""
+    found = {key: functional.balanced_accuracy([v for (k, _), v in recall.items() if k == key]) for key in COMPONENTS}
+    return {key: v for key, v in found.items() if v is not None}

@@ -32,6 +32,8 @@ COMMON = (
     "no states",
     "no depth",
     "no camera pose or intrinsics",
+    "depth is not of the frame's size",
+    "frames below 16x16 px",
 )
 NEEDS = frozenset({"depth", "world_from_camera", "intrinsics"})
 ENDED = "the simulator ended the episode"
@@ -96,6 +98,9 @@ def _true_steps(key: _Key, first: int) -> TrueSteps:
     if not ranges:
         raise UnsupportedError("no predicted step")
     states: dict[int, TruthState] = {t: truth.states[t] for a, b in ranges for t in range(a, b + 1)}
+    sizes = {s.depth.shape for s in states.values() if s.depth is not None}
+    if not sizes <= {tuple(truth.frames.shape[1:3])}:
+        raise UnsupportedError("depth is not of the frame's size")
     at = [(t, k) for k, (a, b) in enumerate(ranges) for t in range(a, b)]
     views = tuple(egomotion.motion_view(states[t]) for t, _ in at)
     true = np.array([egomotion.true_motion(states[t], states[t + 1]) for t, _ in at])

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 
 EFFECT = 0.02  # share of pixels that two futures must differ in
 SHIFT = 2  # px of common shift that are searched
-IDENTICAL = 0.5 / 255  # RMS difference of two true frames that are called the same
+SAME = 0.5 / 255  # RMS difference of two low-passed frames that are called the same
 NO_GAIN = 4.0  # |log2| of a sixteenth: what is shown where nothing differs
 SIGMA = {"identify": 1.0, "difference": 2.0}  # px of the low-pass
 
@@ -117,6 +117,11 @@ def gain(shown: Float, true: Float) -> float:
     a, b = float(np.linalg.norm(shown)), float(np.linalg.norm(true))
     ratio = max(a, 2.0**-NO_GAIN * b) / max(b, 1e-12)
     return float(min(abs(np.log2(max(ratio, 1e-12))), NO_GAIN))
+
+
+def leak(without: float, caused: float) -> float:
+    """RMS of a difference without a cause over that of caused ones, 0..1; 1 where nothing has any effect."""
+    return min(without / caused, 1.0) if caused > SAME else 1.0
 
 
 def rms(difference: Float) -> float:

@@ -33,6 +33,7 @@ Picture = NDArray[np.float32]
 
 COMPONENTS = ("yaw", "pitch", "forward", "right")  # degrees, degrees, metres, metres
 WORK = 64  # px of the longer side at which pictures are laid on each other
+SMALLEST = 16  # px: fewer show no motion
 CAP = np.array([45.0, 45.0, 1.0, 1.0])  # no step is taken for larger than this
 PRIOR = np.array([0.05, 0.05, 2.0, 0.1, 0.1, 0.1])  # px a radian-pixel or metre: keeps what cannot be seen at nothing
 _GRAIN = 2.0  # of 255: residuals below it are not told apart
@@ -70,18 +71,16 @@ def motion_view(state: TruthState) -> MotionView:
     """Points behind the pixels of a frame, at the sizes at which pictures are laid on each other.
 
     Raises:
-        UnsupportedError: "no depth" or "no camera pose or intrinsics".
+        UnsupportedError: "no depth", "no camera pose or intrinsics" or "frames below 16x16 px".
     """
     if state.depth is None:
         raise UnsupportedError("no depth")
     if state.world_from_camera is None or state.intrinsics is None:
         raise UnsupportedError("no camera pose or intrinsics")
     things = np.zeros(state.depth.shape, bool) if state.segmentation is None else grow(state.segmentation > 0, 1)
-    height, width = state.depth.shape
-    scale = min(1.0, WORK / max(height, width))
-    fine = max(round(width * scale), 1), max(round(height * scale), 1)
-    coarse = max(fine[0] // 2, 1), max(fine[1] // 2, 1)
-    levels = tuple(_level(state.depth, things, state.intrinsics, size) for size in (coarse, fine))
+    if min(state.depth.shape) < SMALLEST:
+        raise UnsupportedError(f"frames below {SMALLEST}x{SMALLEST} px")
+    levels = tuple(_level(state.depth, things, state.intrinsics, size) for size in _sizes(state.depth.shape))
     return MotionView(levels=levels, orientation=state.world_from_camera[:3, :3])
 
 
@@ -120,14 +119,19 @@ class Picked:
 
 def picked(frame: Frames) -> Picked:
     """Luminance of an (H, W, 3) uint8 frame at the sizes of `MotionView`, low-passed by a Gaussian of 1 px."""
-    height, width = frame.shape[:2]
-    scale = min(1.0, WORK / max(height, width))
-    fine = max(round(width * scale), 1), max(round(height * scale), 1)
+    half, fine = _sizes(frame.shape)
     image = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    if fine != (width, height):
-        image = cv2.resize(image, fine, interpolation=cv2.INTER_AREA)
-    half = cv2.resize(image, (max(fine[0] // 2, 1), max(fine[1] // 2, 1)), interpolation=cv2.INTER_AREA)
-    return Picked(levels=tuple(np.asarray(cv2.GaussianBlur(x, (7, 7), 1.0)) for x in (half, image)))
+    if fine != image.shape[::-1]:
+        image = np.asarray(cv2.resize(image, fine, interpolation=cv2.INTER_AREA))
+    small = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
+    return Picked(levels=tuple(np.asarray(cv2.GaussianBlur(x, (7, 7), 1.0)) for x in (small, image)))
+
+
+def _sizes(shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(W, H) of the coarse and of the fine level."""
+    scale = min(1.0, WORK / max(shape[:2]))
+    w, h = max(round(shape[1] * scale), 1), max(round(shape[0] * scale), 1)
+    return (max(w // 2, 1), max(h // 2, 1)), (w, h)
 
 
 def estimate(first: Picked, second: Picked, view: MotionView) -> Float:
@@ -179,7 +183,7 @@ def _suggested(first: Picture, second: Picture, level: _Level) -> Float | None:
     if dx < 1 or dy < 1 or middle.std() < 1.0:
         return None
     score = cv2.matchTemplate(second, np.ascontiguousarray(middle), cv2.TM_CCOEFF_NORMED)
-    y, x = np.unravel_index(int(np.nan_to_num(score, nan=-1.0, posinf=-1.0).argmax()), score.shape)
+    y, x = (int(q) for q in np.unravel_index(int(np.nan_to_num(score, nan=-1.0, posinf=-1.0).argmax()), score.shape))
     if (x, y) == (dx, dy):
         return None
     fx, fy, _, _ = level.lens
@@ -211,7 +215,7 @@ def _align(first: Picture, second: Picture, level: _Level, move: Float, rounds: 
         step = np.linalg.solve(normal + 1e-9 * np.eye(8), weighted.T @ error)[:6]
         if np.abs(step).max() < _STILL:
             break
-        move = move @ _twist(-step)
+        move = np.matmul(move, _twist(-np.asarray(step, np.float64)))
     return best, least
 
 
@@ -223,8 +227,8 @@ def _seen(second: Picture, level: _Level, move: Float) -> tuple[Float, NDArray[n
     u, v = fx * there[:, 0] / z + cx - 0.5, fy * there[:, 1] / z + cy - 0.5
     w, h = level.size
     seen = (there[:, 2] > 1e-3) & (u >= 0) & (u <= w - 1) & (v >= 0) & (v <= h - 1)
-    maps = (np.clip(q, -1, 2 * max(w, h)).astype(np.float32)[:, None] for q in (u, v))
-    shown = cv2.remap(second, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    across, down = (np.clip(q, -1, 2 * max(w, h)).astype(np.float32)[:, None] for q in (u, v))
+    shown = cv2.remap(second, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return shown[:, 0].astype(np.float64), np.asarray(seen)
 
 
@@ -233,10 +237,10 @@ def _weights(shown: Float, flat: Float, seen: NDArray[np.bool_]) -> tuple[Float,
     count = int(seen.sum())
     if count < max(len(flat) // 5, 12):
         return np.zeros_like(flat), np.inf, shown - flat
-    share = seen / count
+    share = np.asarray(seen, np.float64) / count
     mean, base = float(shown @ share), float(flat @ share)
-    spread = float(np.sqrt(max(np.square(flat - base) @ share, 0.0)))
-    gain = float(np.sqrt(max(np.square(shown - mean) @ share, 0.0))) / spread if spread > 1.0 else 1.0
+    spread = float(np.square(flat - base) @ share) ** 0.5
+    gain = float(np.square(shown - mean) @ share) ** 0.5 / spread if spread > 1.0 else 1.0
     error = shown - mean - gain * (flat - base)
     cost = float(np.abs(error) @ share)
     weight = seen / (1.0 + np.square(error / (2.0 * cost + _GRAIN)))

@@ -7,6 +7,8 @@ et al. 2022), whose plain accuracy a frozen video games, because most keys are u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,7 @@ KEYS = {
 }
 THRESHOLDS = np.array([1.5, 1.5, 0.06, 0.06])  # degrees and metres a step of a twentieth of a second
 BAND = (0.5, 1.5)  # of the threshold: a true motion in between is neither pressed nor not
+LABELS = (-1, 0, 1)
 UNKNOWN = 9
 
 
@@ -38,15 +41,6 @@ def effect(motion: Float, fps: float = 20.0) -> Labels:
     return np.asarray(np.where(unclear, UNKNOWN, np.sign(motion) * (size >= BAND[1])), np.int64)
 
 
-def recalls(found: Labels, true: Labels) -> dict[int, tuple[int, int]]:
-    """Of one key: true label -> (steps where it was found, steps); labels that never come are left out."""
-    return {
-        label: (int((found[true == label] == label).sum()), int((true == label).sum()))
-        for label in (-1, 0, 1)
-        if (true == label).any()
-    }
-
-
-def balanced_accuracy(shares: dict[int, float]) -> float | None:
+def balanced_accuracy(recalls: Sequence[float]) -> float | None:
     """The mean recall over the labels of a key; None with fewer than two, for then there is nothing to tell apart."""
-    return float(np.mean(list(shares.values()))) if len(shares) > 1 else None
+    return float(np.mean(recalls)) if len(recalls) > 1 else None

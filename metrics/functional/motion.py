@@ -1,8 +1,8 @@
 """Does the camera move as much, and when, as it was told to? Gain, lag and error of measured motions.
 
-Motions are (n, 4) arrays in the units of `egomotion.COMPONENTS`: degrees of yaw and pitch, metres ahead and
-to the right. "Seen" is what the estimator reads off the true frames, "shown" what it reads off the generated ones, "true" what the
-true poses say. Steps that the estimator misreads on the true frames are not scored: that is decided by the truth.
+Motions are (n, 4) arrays in the units of `egomotion.COMPONENTS`: degrees of yaw and pitch, metres ahead and to the
+right. "Seen" is what the estimator reads off the true frames, "shown" what it reads off the generated ones, "true" what
+the true poses say. Steps that the estimator misreads on the true frames are not scored: that is decided by the truth.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from worldsim.types import Episode, Frames, Mark, Rollout, Trajectory
 CONTEXT, HOLD, REST = 4, 6, 3
 VARIANTS: dict[str, dict[str, Any]] = {
     "noop": {},
+    "wait": {},
     "forward": {"forward": 1},
     "back": {"back": 1},
     "left": {"left": 1},
