@@ -27,7 +27,7 @@ from worldsim.types import Episode, Frames, FrameSource, MetricSpec, Observation
 
 GAPS = (1, 4, 12)  # steps between the two frames of a pair
 MIN_PAIRS = 3  # decided pairs without which a parallax bin has no say: it would weigh as much as all others
-STARTS = 4  # first frames, spread evenly over the predicted ones
+STARTS = 6  # first frames, spread evenly over the predicted ones
 _COMMON = (
     "no pair of predicted frames",
     "the simulator ended the episode",

@@ -25,9 +25,9 @@ MAX_ROTATION = 45.0  # degrees between the two cameras
 MIN_OVERLAP = 0.25  # share of the first frame's surface pixels that must fall into the second frame
 GROUND_STEP = 0.1  # metres: heights closer than this are one level
 GROUND_SHARE = 0.2  # of the static surface points below the eye that must lie on one level to be called the ground
-SPEEDS = (0.7, 0.85, 1.15, 1.3)  # of the true motion: the small local pose that is fitted
-BINS = (0.0, 2.0, 5.0, 15.0, np.inf)  # px of parallax
-BIN_NAMES = ("0-2", "2-5", "5-15", ">15")
+SPEEDS = (0.7, 0.8, 0.9, 1.1, 1.2, 1.3)  # of the true motion: the small local pose that is fitted
+BINS = (0.0, 5.0, 15.0, np.inf)  # px of parallax
+BIN_NAMES = ("2-5", "5-15", ">15")  # what has less than 2 px is not scored
 
 
 def relative_pose(first: TruthState, second: TruthState) -> Float:

@@ -45,12 +45,13 @@ Maps = dict[tuple[float, float], NDArray[np.float64]]
 
 POWER = 0.02  # least e_null - e_gt of the truth
 WINDOW = 7  # px
+MIN_PARALLAX = 2.0  # px, median over what both frames see: below it the picture is the same for every depth
 MIN_WINDOW = 25  # kept pixels of a window's 49
 MIN_PIXELS = 24  # scored pixels in each of the two depth strata
 MIN_STD = 2.0  # of the truth in a window, 8-bit steps: below it there is nothing to find again
 FLAT_STD = 0.3  # of what is shown: below it rounding is all there is, and the correlation counts as 0
 MAX_GRAIN = 16.0  # of the truth's luminance, 8-bit steps: more noise than this is a fault
-LOW_PASS = 1.0  # px: grain and compression lie above it, surfaces below
+LOW_PASS = 1.5  # px: grain and compression lie above it, surfaces below
 SIGMAS = tuple(0.2 * k for k in range(16))  # px, of the blur that matches the sharpness
 
 
@@ -198,14 +199,16 @@ def undecidable(truth: Frames, view: PairView) -> str | None:
 def _weights(truth: Frames, view: PairView) -> tuple[Weight, str | None]:
     """How much each window counts, and why there is nothing to decide; the truth's frames alone are asked.
 
-    A window counts by its contrast in the truth: grain and compression drown the faint ones first.
+    A window counts by its variance in the truth: grain and compression drown the faint ones first.
     """
     first, second = (low_passed(z) for z in _luminances(truth))
     spread = local_std(first, view.kept)
     scored = view.kept & (spread >= MIN_STD)
-    weight = np.where(scored, spread, 0.0)
+    weight = np.where(scored, np.square(spread), 0.0)
     if view.rotation > MAX_ROTATION:
         return weight, f"more than {MAX_ROTATION:g} degrees between the frames"
+    if view.parallax < MIN_PARALLAX:
+        return weight, f"less than {MIN_PARALLAX:g} px of parallax"
     if view.overlap < MIN_OVERLAP:
         return weight, f"less than {MIN_OVERLAP:.0%} overlap"
     if min(int((scored & view.near).sum()), int((scored & ~view.near).sum())) < MIN_PIXELS:
