@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,12 @@ class Prepared:
         return float(sum(episodes[s.name] * (s.context + s.horizon) * seconds for s, seconds in parts))
 
 
-def prepare(config: EvalConfig) -> Prepared:
+def prepare(config: EvalConfig, only: Callable[[Scenario], bool] | None = None) -> Prepared:
     """Resolves every name and checks that model, truth, scenarios and metrics fit.
+
+    Args:
+        config: The settings.
+        only: Which scenarios of the set; None = all.
 
     Raises:
         WorldsimError: With what does not fit and what to do.
@@ -83,7 +87,7 @@ def prepare(config: EvalConfig) -> Prepared:
     chosen = load_set(config.scenarios, env=config.env)
     metrics = resolve_metrics(config.metrics)
     model = make_model(config)
-    scenarios = tuple(fit_scenario(s, model.spec) for s in chosen.scenarios)
+    scenarios = tuple(fit_scenario(s, model.spec) for s in chosen.scenarios if only is None or only(s))
     sizes = tuple(choose_size(config, s, model.spec) for s in scenarios)
     abilities, seconds, notes = [], [], []
     for scenario, size in zip(scenarios, sizes, strict=True):

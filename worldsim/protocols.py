@@ -261,3 +261,15 @@ class Averaging(Protocol):
     def finish(self, means: NDArray[np.float64], horizons: NDArray[np.int64]) -> NDArray[np.float64]:
         """The score: (..., H, K) means at the H horizons (NaN: no world has one) -> (...); NaN = undefined."""
         ...
+
+
+@runtime_checkable
+class Guessing(Protocol):
+    """A metric at which a simulator can score without knowing anything, by always showing the same."""
+
+    def chance(self, rows: Sequence[Observation]) -> float | None:
+        """The score of the best constant answer on the questions that these rows hold; None if they hold none.
+
+        It is a floor beside the null battery: the row "chance".
+        """
+        ...

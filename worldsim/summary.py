@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.estimators import Estimator, estimator, horizons_of, table, world_means
 from worldsim.nulls import NULLS
-from worldsim.protocols import Averaging, Metric
+from worldsim.protocols import Averaging, Guessing, Metric
 from worldsim.seeding import hash_seed
 from worldsim.stats import Interval, cluster_bootstrap, minimum_detectable_effect
 from worldsim.types import MetricSpec, Observation
@@ -20,6 +21,7 @@ Float = NDArray[np.float64]
 Rows = list[dict[str, object]]
 
 ALL = "*"
+CHANCE = "chance"  # the floor of a constant answer, beside the null battery
 RESAMPLES_REDUCED = 200  # for metrics that must be reduced again on each resample: each costs milliseconds
 
 
@@ -80,6 +82,7 @@ class _Part:
         self.names = list(sources)
         self.estimators = {name: estimator(metric, rows, self.worlds, self.horizons) for name, rows in sources.items()}
         self.model = self.estimators["model"]
+        self._add_chance()
         codec = self.estimators.get("ceiling_codec")
         self.uses_codec = self.spec.pixel and codec is not None and codec.defined > 0
         self.ceiling_source = "ceiling_codec" if self.uses_codec else "ceiling"
@@ -94,6 +97,19 @@ class _Part:
             resamples=resamples if self.averaging else min(resamples, RESAMPLES_REDUCED),
         )
 
+    def _add_chance(self) -> None:
+        """The best constant answer stands among the nulls: it knows as little, and may do better than they."""
+        chance = self.metric.chance(self.rows["model"]) if isinstance(self.metric, Guessing) else None
+        if chance is None:
+            return
+        self.names.append(f"null:{CHANCE}")
+        self.rows = {**self.rows, self.names[-1]: []}
+        self.estimators[self.names[-1]] = replace(
+            self.model,
+            value=lambda counts: np.full(len(counts), chance),
+            curve=lambda counts: np.full((len(counts), len(self.horizons)), chance),
+        )
+
     def _floor_name(self) -> str:
         """The null that did best on these worlds: the one that the spec names, unless another lies above it.
 
@@ -104,7 +120,7 @@ class _Part:
         sign = 1.0 if self.spec.higher_is_better else -1.0
         found = {
             name: sign * float(self.estimators[f"null:{name}"].value(ones)[0])
-            for name in (self.spec.floor, *NULLS)  # the named one first: it wins ties
+            for name in (self.spec.floor, *NULLS, CHANCE)  # the named one first: it wins ties
             if f"null:{name}" in self.names
         }
         known = {name: value for name, value in found.items() if math.isfinite(value)}
@@ -179,7 +195,7 @@ class _Part:
                     "value": self._value(f"null:{name}"),
                     "skill": self._value(f"null:{name}", skill=True) if skill_reason is None else None,
                 }
-                for name in NULLS
+                for name in (*NULLS, CHANCE)
                 if f"null:{name}" in self.names
             },
             "range": [plain(spec.range[0]), plain(spec.range[1])],
@@ -190,7 +206,13 @@ class _Part:
             "interval": self.interval.method,
             "mde": plain(minimum_detectable_effect(float(error[j]))) if skilled else None,
             "summary": spec.summary,
+            "details": self._details() if shown else {},
         }
+
+    def _details(self) -> dict[str, object]:
+        """What the metric says beside its number: plain values only."""
+        found = self.metric.reduce([r for r in self.rows["model"] if r.world in set(self.worlds)]).details
+        return {name: plain(value) if isinstance(value, float) else value for name, value in found.items()}
 
     def _skill_reason(self, floor: float | None, ceiling: float | None) -> str | None:
         if floor is None:

@@ -211,7 +211,7 @@ def reveal(scene: Scene, *, angle: float = 90.0, window: int = 5) -> Motion:
     """Looks at a free place on the floor, away, and back: what stands there then was said, and never shown.
 
     The mark `told` names a frame of the context, with the place out of view, at which something is put there (by a
-    balanced branch point that tells it, see `worldsim.types.BranchPoint`). The focus gets `spot`, the middle of its floor.
+    balanced branch point that tells it, see `worldsim.types.BranchPoint`). The focus gets `spot`: where, on the floor.
     """
     yield from find_floor(scene, linger=False)
     centre, size = cell_box(scene.focus["cell"])

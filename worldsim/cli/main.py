@@ -23,6 +23,7 @@ COMMANDS = {
         "worldsim.cli.check:check",
         "check a model, env or metric by its contract, a run by its hashes",
     ),
+    "calibrate": ("worldsim.cli.calibrate:calibrate_command", "the hypothesis test: its thresholds and its own error"),
     "ls": ("worldsim.cli.inspect:ls_command", "list models, envs, metrics, controllers, scenarios or runs"),
     "show": ("worldsim.cli.inspect:show_command", "what a name means, or how a run ended"),
     "doctor": ("worldsim.cli.doctor:doctor_command", "what is installed, what is missing and how to get it"),
@@ -45,7 +46,7 @@ def usage() -> str:
         "usage: worldsim VERB [options]   (worldsim VERB --help explains a verb)",
         "",
     ]
-    lines += [f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join([*lines, "", EXAMPLES])
 
 

@@ -1,0 +1,1 @@
+"""Certification: metrics prove themselves on the truth, with planted faults, before any model is believed."""
