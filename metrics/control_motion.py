@@ -190,7 +190,7 @@ class Motion:
             yield row(name, episode, rollout, source, event="after the end", reason=ENDED)
         kept = steps.readable & there[:, None]
         shown = np.nan_to_num(shown)
-        error, still = motion.errors(shown, steps.seen, kept)
+        wrong, still = motion.errors(shown, steps.seen, kept)
         moves = motion.enough(steps.seen, kept)
         for c, component in enumerate(COMPONENTS):
             if not moves[c]:
@@ -205,10 +205,10 @@ class Motion:
                 rollout,
                 source,
                 event=component,
-                outcome=float(np.clip(1.0 - error[c] / still[c], 0.0, 1.0)),
+                outcome=float(np.clip(1.0 - wrong[c] / still[c], 0.0, 1.0)),
                 weight=float(kept[:, c].sum()),
                 details={
-                    "error": float(error[c]),
+                    "error": float(wrong[c]),
                     "still": float(still[c]),
                     "lag": follows.lag,
                     "gain": follows.gain,
