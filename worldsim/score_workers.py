@@ -301,6 +301,7 @@ def _serve(pipe: Any, job: bytes) -> None:
             data, chosen = pipe.recv()
         except (EOFError, OSError):
             return  # the parent is gone
+        answer: tuple[WorldsimError | None, list[Observation]]
         try:
             answer = None, list(observe_all([instances[i] for i in chosen], [load(data)]))
         except Exception as error:
