@@ -38,7 +38,7 @@ _INVARIANT = frozenset(
     {"tint", "vanish", "teleport", "swap", "edit-ignored", "edit-reverts", "edit-wrong-cell", "standstill"}
 )
 
-_NEEDS = frozenset({"world_from_camera", "intrinsics", "marks", "pairs"})
+_NEEDS = frozenset({"world_from_camera", "intrinsics", "marks", "variants"})
 
 Member: TypeAlias = tuple[Episode, Rollout]
 

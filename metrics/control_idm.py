@@ -24,7 +24,7 @@ class InverseDynamics:
         unit="1",
         range=(0.0, 1.0),
         higher_is_better=True,
-        floor="frozen",
+        floor="other-episode",
         requires=NEEDS,
         undefined=(*COMMON, "the key cannot be read off the true frames", "no key with two labels"),
         sensitive=frozenset({"lag", "drop", "flip", "gain", "freeze", "ignore-camera", "pan-by-itself"}),

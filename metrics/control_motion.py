@@ -19,7 +19,7 @@ from worldsim.metrics.functional import egomotion, motion
 from worldsim.metrics.functional.egomotion import COMPONENTS
 from worldsim.protocols import EpisodeGroup
 from worldsim.truth import TruthState
-from worldsim.types import Episode, MetricSpec, Observation, Rollout, Score, Trajectory
+from worldsim.types import Episode, Frames, FrameSource, MetricSpec, Observation, Rollout, Score, Trajectory
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -104,7 +104,7 @@ def _true_steps(key: _Key, first: int) -> TrueSteps:
     at = [(t, k) for k, (a, b) in enumerate(ranges) for t in range(a, b)]
     views = tuple(egomotion.motion_view(states[t]) for t, _ in at)
     true = np.array([egomotion.true_motion(states[t], states[t + 1]) for t, _ in at])
-    seen = _read(truth, [t for t, _ in at], views, truth.last_valid_frame)
+    seen = _read(truth, [t for t, _ in at], views)
     return TrueSteps(
         first=np.array([t for t, _ in at], np.int64),
         stretch=np.array([k for _, k in at], np.int64),
@@ -119,17 +119,35 @@ def _true_steps(key: _Key, first: int) -> TrueSteps:
 def _shown(key: _Key, first: int) -> Float:
     truth, shown = key.objects
     steps = _true_steps(_Key(truth), first)
-    return _read(shown, steps.first.tolist(), steps.views, shown.last_valid_frame)
+    return _read(shown, steps.first.tolist(), steps.views, (truth.frames, steps.seen))
 
 
-def _read(video: Trajectory, firsts: Sequence[int], views: Sequence[egomotion.MotionView], last: int) -> Float:
+def _read(
+    video: Trajectory,
+    firsts: Sequence[int],
+    views: Sequence[egomotion.MotionView],
+    known: tuple[FrameSource, Float] | None = None,
+) -> Float:
+    """(n, 4) the motions of steps, NaN after the video's end; `known`: other frames whose motions have been read."""
     out = np.full((len(firsts), 4), np.nan)
-    held: dict[int, egomotion.Picked] = {}
+    frames: dict[int, Frames] = {}
+    same: dict[int, bool] = {}
+    ready: dict[int, egomotion.Picked] = {}
     for i, (t, view) in enumerate(zip(firsts, views, strict=True)):
-        if t + 1 > last:
+        two = t, t + 1
+        if t + 1 > video.last_valid_frame:
             continue
-        held = {s: held[s] if s in held else egomotion.picked(np.asarray(video.frames[s])) for s in (t, t + 1)}
-        out[i] = egomotion.estimate(held[t], held[t + 1], view)
+        frames = {s: frames[s] if s in frames else np.asarray(video.frames[s]) for s in two}
+        if known is not None:  # what shows the same has the same motion: read once
+            same = {s: same[s] if s in same else np.array_equal(frames[s], known[0][s]) for s in two}
+            if same[t] and same[t + 1]:
+                out[i] = known[1][i]
+                continue
+        if np.array_equal(frames[t], frames[t + 1]):
+            out[i] = 0.0
+            continue
+        ready = {s: ready[s] if s in ready else egomotion.picked(frames[s]) for s in two}
+        out[i] = egomotion.estimate(ready[t], ready[t + 1], view)
     return out
 
 
@@ -158,7 +176,7 @@ class Motion:
         unit="1",
         range=(0.0, 1.0),
         higher_is_better=True,
-        floor="frozen",
+        floor="other-episode",
         requires=NEEDS,
         undefined=(*COMMON, "the truth hardly moves in this way"),
         sensitive=frozenset({"lag", "drop", "flip", "gain", "freeze", "ignore-camera", "pan-by-itself"}),

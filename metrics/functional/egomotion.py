@@ -29,13 +29,17 @@ from worldsim.truth import TruthState
 from worldsim.types import Frames
 
 Float = NDArray[np.float64]
-Picture = NDArray[np.float32]
+Single = NDArray[np.float32]
 
 COMPONENTS = ("yaw", "pitch", "forward", "right")  # degrees, degrees, metres, metres
 WORK = 64  # px of the longer side at which pictures are laid on each other
 SMALLEST = 16  # px: fewer show no motion
 CAP = np.array([45.0, 45.0, 1.0, 1.0])  # no step is taken for larger than this
-PRIOR = np.array([0.05, 0.05, 2.0, 0.1, 0.1, 0.1])  # px a radian-pixel or metre: keeps what cannot be seen at nothing
+ROUNDS = 6  # of Gauss-Newton at each size
+_RIDGE = np.square(
+    [0.05, 0.05, 2.0, 0.1, 0.1, 0.1, 0.03, 1e-4]
+)  # keeps at nothing what cannot be seen; the head hardly rolls
+_DIAGONAL = np.arange(8)
 _GRAIN = 2.0  # of 255: residuals below it are not told apart
 _STILL = 3e-4  # radians or metres: 0.01 px
 _SEARCH = 0.25  # of the width: the largest shift that the correlation looks for
@@ -47,11 +51,10 @@ class _Level:
 
     size: tuple[int, int]  # (W, H)
     at: NDArray[np.intp]  # (N,) flat indices
-    rays: Float  # (N, 3), third entry 1
-    inverse: Float  # (N,) 1/m, 0 for the sky
-    static: NDArray[np.bool_]  # (N,)
-    motion: tuple[Float, Float]  # (N, 6) each: d(u, v) of a pixel by a small rotation and translation of the points
-    lens: tuple[float, float, float, float]  # fx, fy, cx, cy
+    points: Single  # (4, N): x / z, y / z, 1, 1 / z, the last 1/m and 0 for the sky
+    static: Single  # (N,) 1 or 0
+    motion: tuple[Single, Single]  # (6, N) each: d(u, v) of a pixel by a small rotation and translation of the points
+    lens: Float  # (3, 3) with pixel centres at whole numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,24 +92,22 @@ def _level(depth: NDArray[np.float32], things: NDArray[np.bool_], lens: Float, s
     stride = 2 if min(w, h) >= 32 else 1
     v, u = (q.ravel() for q in np.mgrid[stride // 2 : h : stride, stride // 2 : w : stride])
     sx, sy = w / depth.shape[1], h / depth.shape[0]
-    fx, fy, cx, cy = lens[0, 0] * sx, lens[1, 1] * sy, lens[0, 2] * sx, lens[1, 2] * sy
-    rays = np.stack([(u + 0.5 - cx) / fx, (v + 0.5 - cy) / fy, np.ones(u.shape)], axis=-1)
+    fx, fy, cx, cy = lens[0, 0] * sx, lens[1, 1] * sy, lens[0, 2] * sx - 0.5, lens[1, 2] * sy - 0.5
+    x, y = (u - cx) / fx, (v - cy) / fy
     rows, columns = ((v + 0.5) / sy).astype(int), ((u + 0.5) / sx).astype(int)
     far = depth[rows, columns].astype(np.float64)
     with np.errstate(divide="ignore"):
         inverse = np.where(np.isfinite(far) & (far > 0), 1.0 / far, 0.0)
-    x, y = rays[:, 0], rays[:, 1]
-    nothing = np.zeros_like(x)
-    du = fx * np.stack([-x * y, 1 + x * x, -y, inverse, nothing, -x * inverse], axis=-1)
-    dv = fy * np.stack([-1 - y * y, x * y, x, nothing, inverse, -y * inverse], axis=-1)
+    none = np.zeros_like(x)
+    du = fx * np.stack([-x * y, 1 + x * x, -y, inverse, none, -x * inverse])
+    dv = fy * np.stack([-1 - y * y, x * y, x, none, inverse, -y * inverse])
     return _Level(
         size=size,
         at=v * w + u,
-        rays=rays,
-        inverse=inverse,
-        static=~things[rows, columns],
-        motion=(du, dv),
-        lens=(fx, fy, cx, cy),
+        points=np.stack([x, y, np.ones_like(x), inverse]).astype(np.float32),
+        static=(~things[rows, columns]).astype(np.float32),
+        motion=(du.astype(np.float32), dv.astype(np.float32)),
+        lens=np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]),
     )
 
 
@@ -114,7 +115,7 @@ def _level(depth: NDArray[np.float32], things: NDArray[np.bool_], lens: Float, s
 class Picked:
     """One frame, made ready once: low-passed luminance at both sizes (8-bit steps), from coarse to fine."""
 
-    levels: tuple[Picture, ...]
+    levels: tuple[Single, ...]
 
 
 def picked(frame: Frames) -> Picked:
@@ -137,13 +138,14 @@ def _sizes(shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
 def estimate(first: Picked, second: Picked, view: MotionView) -> Float:
     """(4,) the motion between two frames, in the units of `COMPONENTS`; nothing where the frames are flat."""
     coarse, fine = view.levels
+    template = _template(first.levels[0], coarse)
     starts = [np.eye(4)]
     turn = _suggested(first.levels[0], second.levels[0], coarse)
     if turn is not None:
         starts.append(turn)
-    found = [_align(first.levels[0], second.levels[0], coarse, start, 6) for start in starts]
+    found = [_align(template, second.levels[0], coarse, start) for start in starts]
     move, _ = min(found, key=lambda f: f[1])
-    move, _ = _align(first.levels[1], second.levels[1], fine, move, 8)
+    move, _ = _align(_template(first.levels[1], fine), second.levels[1], fine, move)
     return np.clip(components(move, view.orientation), -CAP, CAP)
 
 
@@ -175,7 +177,7 @@ def _wrap(degrees: float) -> float:
     return (degrees + 180.0) % 360.0 - 180.0
 
 
-def _suggested(first: Picture, second: Picture, level: _Level) -> Float | None:
+def _suggested(first: Single, second: Single, level: _Level) -> Float | None:
     """The turn that carries the middle of the first picture to where the second shows it; None for none."""
     h, w = first.shape
     dx, dy = int(w * _SEARCH), int(h * _SEARCH)
@@ -186,64 +188,65 @@ def _suggested(first: Picture, second: Picture, level: _Level) -> Float | None:
     y, x = (int(q) for q in np.unravel_index(int(np.nan_to_num(score, nan=-1.0, posinf=-1.0).argmax()), score.shape))
     if (x, y) == (dx, dy):
         return None
-    fx, fy, _, _ = level.lens
+    across, down = np.arctan((x - dx) / level.lens[0, 0]), np.arctan((y - dy) / level.lens[1, 1])
     move = np.eye(4)
-    move[:3, :3] = _rotation(np.array([-np.arctan((y - dy) / fy), np.arctan((x - dx) / fx), 0.0]))
+    move[:3, :3] = _rotation(np.array([-down, across, 0.0]))
     return move
 
 
-def _align(first: Picture, second: Picture, level: _Level, move: Float, rounds: int) -> tuple[Float, float]:
-    """Gauss-Newton from `move`; the motion and its mean residual (Cauchy, 8-bit steps)."""
-    flat = first.ravel()[level.at].astype(np.float64)
-    gx, gy = cv2.Scharr(first, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(first, cv2.CV_32F, 0, 1, scale=1 / 32)
-    gx, gy = gx.ravel()[level.at], gy.ravel()[level.at]
-    slope = np.empty((len(flat), 8))
-    slope[:, :6] = gx[:, None] * level.motion[0] + gy[:, None] * level.motion[1]
-    slope[:, 6], slope[:, 7] = flat - flat.mean(), 1.0
+def _template(first: Single, level: _Level) -> tuple[Single, Single]:
+    """The first picture at the sampled pixels (N,), and (8, N) its change by each motion, by gain and by offset."""
+    flat = first.ravel()[level.at]
+    gx, gy = (cv2.Scharr(first, cv2.CV_32F, i, 1 - i, scale=1 / 32).ravel()[level.at] for i in (1, 0))
+    slope = np.empty((8, len(flat)), np.float32)
+    slope[:6] = gx * level.motion[0] + gy * level.motion[1]
+    slope[6], slope[7] = flat - flat.mean(), 1.0
+    return flat, slope
+
+
+def _align(template: tuple[Single, Single], second: Single, level: _Level, move: Float) -> tuple[Float, float]:
+    """Gauss-Newton from `move`; the motion and its mean residual (8-bit steps)."""
+    flat, slope = template
     best, least = move, np.inf
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS):
         shown, seen = _seen(second, level, move)
-        weight, cost, error = _weights(shown, flat, seen & level.static)
-        if not cost < least - 1e-9:
+        weight, cost, error = _weights(shown, flat, seen)
+        if not cost < least - 1e-6:
             break
         best, least = move, cost
-        weighted = slope * weight[:, None]
-        normal = weighted.T @ slope
-        size = max(float(weight.sum()), 1.0)
-        normal[np.arange(6), np.arange(6)] += size * PRIOR**2
-        normal[6, 6] += size * 1e-3
-        step = np.linalg.solve(normal + 1e-9 * np.eye(8), weighted.T @ error)[:6]
+        weighted = slope * weight
+        normal = (weighted @ slope.T).astype(np.float64)
+        normal[_DIAGONAL, _DIAGONAL] += max(float(weight.sum()), 1.0) * _RIDGE
+        step = np.linalg.solve(normal, (weighted @ error).astype(np.float64))[:6]
         if np.abs(step).max() < _STILL:
             break
-        move = np.matmul(move, _twist(-np.asarray(step, np.float64)))
+        move = np.matmul(move, _twist(-step))
     return best, least
 
 
-def _seen(second: Picture, level: _Level, move: Float) -> tuple[Float, NDArray[np.bool_]]:
-    """What the second picture shows of each point, and which points it shows."""
-    there = level.rays @ move[:3, :3].T + level.inverse[:, None] * move[:3, 3]
-    fx, fy, cx, cy = level.lens
-    z = np.where(there[:, 2] > 1e-3, there[:, 2], 1e-3)
-    u, v = fx * there[:, 0] / z + cx - 0.5, fy * there[:, 1] / z + cy - 0.5
+def _seen(second: Single, level: _Level, move: Float) -> tuple[Single, Single]:
+    """What the second picture shows of each point, and 1 where it shows a static one."""
+    there = (level.lens @ move[:3]).astype(np.float32) @ level.points
+    z = np.maximum(there[2], np.float32(1e-3))
+    u, v = there[0] / z, there[1] / z
     w, h = level.size
-    seen = (there[:, 2] > 1e-3) & (u >= 0) & (u <= w - 1) & (v >= 0) & (v <= h - 1)
-    across, down = (np.clip(q, -1, 2 * max(w, h)).astype(np.float32)[:, None] for q in (u, v))
-    shown = cv2.remap(second, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return shown[:, 0].astype(np.float64), np.asarray(seen)
+    seen = (there[2] > 1e-3) & (u >= 0) & (u <= w - 1) & (v >= 0) & (v <= h - 1)
+    shown = cv2.remap(second, u[None], v[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(shown[0], np.float32), seen * level.static
 
 
-def _weights(shown: Float, flat: Float, seen: NDArray[np.bool_]) -> tuple[Float, float, Float]:
-    """Cauchy weights, the mean cost over what is seen, and the residual without its gain and offset."""
-    count = int(seen.sum())
+def _weights(shown: Single, flat: Single, seen: Single) -> tuple[Single, float, Single]:
+    """Cauchy weights, the mean residual over what is seen, and the residuals without their gain and offset."""
+    count = float(seen.sum())
     if count < max(len(flat) // 5, 12):
         return np.zeros_like(flat), np.inf, shown - flat
-    share = np.asarray(seen, np.float64) / count
-    mean, base = float(shown @ share), float(flat @ share)
-    spread = float(np.square(flat - base) @ share) ** 0.5
-    gain = float(np.square(shown - mean) @ share) ** 0.5 / spread if spread > 1.0 else 1.0
-    error = shown - mean - gain * (flat - base)
+    share = seen / np.float32(count)
+    shown, flat = shown - shown @ share, flat - flat @ share
+    spread = float(np.square(flat) @ share) ** 0.5
+    gain = float(np.square(shown) @ share) ** 0.5 / spread if spread > 1.0 else 1.0
+    error = shown - np.float32(gain) * flat
     cost = float(np.abs(error) @ share)
-    weight = seen / (1.0 + np.square(error / (2.0 * cost + _GRAIN)))
+    weight = seen / (1.0 + np.square(error / np.float32(2.0 * cost + _GRAIN)))
     return weight, cost, error
 
 
