@@ -28,10 +28,12 @@ _UNDEFINED = (
     "fewer than 2 starts",
     "all policies are equally good in the truth",
 )
-# What is painted wrong, or goes wrong out of view, does not change what is paid.
+_SENSITIVE = frozenset({"optimistic-reward", "drop"})
+# What is only painted wrong does not change what is paid.
 _PICTURE = frozenset(
-    {"blur", "noise", "tint", "jpeg", "colour-fade", "vanish", "teleport", "swap", "flattened", "sliding"}
-    | {"pose-jitter", "yaw-drift", "freeze", "replay-context", "pan-by-itself", "fade-to-mean"}
+    {"blur", "noise", "tint", "jpeg", "colour-fade", "flattened-parallax", "sliding-layer", "pose-jitter", "yaw-drift"}
+    | {"reseed", "frame-shuffle", "freeze", "replay-context", "pan-by-itself", "fade-to-mean", "always-the-object"}
+    | {"swap"}
 )
 
 
@@ -153,7 +155,7 @@ class Spearman(PolicyMetric):
         floor="frozen",
         requires=frozenset({"variants", "rewards"}),
         undefined=_UNDEFINED,
-        sensitive=frozenset({"optimistic-reward"}),
+        sensitive=_SENSITIVE,
         invariant=_PICTURE,
         source="Pearson's r of the ranks of mean returns, ties sharing their mean rank",
         summary="Does it rank policies as the truth does?",
@@ -177,7 +179,7 @@ class Pearson(PolicyMetric):
         floor="frozen",
         requires=frozenset({"variants", "rewards"}),
         undefined=_UNDEFINED,
-        sensitive=frozenset({"optimistic-reward"}),
+        sensitive=_SENSITIVE,
         invariant=_PICTURE,
         source="Pearson's r of mean returns",
         summary="Do the returns that it tells rise and fall with the true ones?",
@@ -202,7 +204,7 @@ class Mmrv(PolicyMetric):
         floor="frozen",
         requires=frozenset({"variants", "rewards"}),
         undefined=_UNDEFINED,
-        sensitive=frozenset({"optimistic-reward"}),
+        sensitive=_SENSITIVE,
         invariant=_PICTURE,
         source="Li et al. 2024 (SIMPLER), section IV",
         summary="How much true return does a wrong order of policies cost?",
@@ -227,7 +229,7 @@ class Bias(PolicyMetric):
         floor="frozen",
         requires=frozenset({"variants", "rewards"}),
         undefined=_UNDEFINED,
-        sensitive=frozenset({"optimistic-reward"}),
+        sensitive=_SENSITIVE,
         invariant=_PICTURE,
         source="|mean over policies of told - true mean return|",
         summary="How far, on average, is the return that it tells from the true one?",
@@ -263,7 +265,7 @@ class Regret(PolicyMetric):
         floor="frozen",
         requires=frozenset({"variants", "rewards"}),
         undefined=_UNDEFINED,
-        sensitive=frozenset({"optimistic-reward"}),
+        sensitive=_SENSITIVE,
         invariant=_PICTURE,
         source="max over policies of true return - true return of the best in the model (mean over ties)",
         summary="What is lost by choosing a policy in it?",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from worldsim.faults.table import FAULTS
 from worldsim.metrics.functional import policy as functional
 from worldsim.metrics.policy import Bias, Mmrv, Pearson, PolicyMetric, Regret, Spearman, told_return
 from worldsim.protocols import Metric
@@ -81,6 +82,11 @@ def test_the_oracle_is_best_and_the_order_of_rows_is_free(cls: type[PolicyMetric
     assert len(rows) == 32 and all(isinstance(r.outcome, float) for r in rows)
     assert metric.reduce(rows).value == pytest.approx(BEST[cls.spec.name], abs=1e-9)
     assert metric.reduce(rows[::-1]) == metric.reduce(rows)
+
+
+@pytest.mark.parametrize("cls", ALL, ids=IDS)
+def test_the_faults_it_names_exist(cls: type[PolicyMetric]) -> None:
+    assert cls.spec.sensitive | cls.spec.invariant <= set(FAULTS)
 
 
 @pytest.mark.parametrize(
