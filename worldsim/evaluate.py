@@ -45,8 +45,13 @@ log = logging.getLogger("worldsim")
 # ------------------------------------------------------------------------------------------------------ stage 1
 
 
-def rollout(prepared: Prepared, store: RunStore) -> bool:
+def rollout(prepared: Prepared, store: RunStore, *, keep_start: bool = False) -> bool:
     """Rolls out and commits every episode of this shard that is not committed yet.
+
+    Args:
+        prepared: The run.
+        store: Where it lies.
+        keep_start: The truth's snapshots at the end of the context are kept, so that other models can start there.
 
     Returns:
         False if a world hung: its thread is lost and the rest of the plan was not tried; `--resume` goes on.
@@ -58,7 +63,7 @@ def rollout(prepared: Prepared, store: RunStore) -> bool:
     groups = [g for g in groups_of(prepared.plan, config.shard) if not {p.episode for p in g} <= committed]
     by_name = {s.name: (s, size) for s, size in zip(prepared.scenarios, prepared.sizes, strict=True)}
     call = TimedCaller("model" if config.drive_from == "truth" else "model or truth", config.step_timeout)
-    envs = _EnvPool(config)
+    envs = _EnvPool(config, keep_start)
     steps = sum(by_name[g[0].scenario][0].horizon * len(g) for g in groups)
     try:
         with Progress("rollout", steps, quiet=config.quiet) as progress:
@@ -164,8 +169,8 @@ def _prompts(scenario: Scenario, lane: TruthLane) -> tuple[tuple[int, str], ...]
 class _EnvPool:
     """Environments of the current scenario, kept from group to group: building one costs more than a step."""
 
-    def __init__(self, config: EvalConfig) -> None:
-        self._config = config
+    def __init__(self, config: EvalConfig, keep_start: bool) -> None:
+        self._config, self._keep_start = config, keep_start
         self._key: tuple[str, tuple[int, int]] | None = None
         self._envs: list[tuple[TruthEnv, TruthEnv | None]] = []
 
@@ -182,7 +187,14 @@ class _EnvPool:
         env, rerun = self._envs[position]
         make_controller = registry.CONTROLLERS.get(scenario.controller)
         controller = make_controller(**scenario.controller_kwargs, **scenario.variants.get(planned.variant, {}))
-        return TruthLane(env=env, rerun_env=rerun, controller=controller, planned=planned, scenario=scenario)
+        return TruthLane(
+            env=env,
+            rerun_env=rerun,
+            controller=controller,
+            planned=planned,
+            scenario=scenario,
+            keep_start=self._keep_start,
+        )
 
     def renew(self) -> None:
         """Throws the environments away: after a failure their state is not to be trusted."""

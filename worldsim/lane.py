@@ -19,6 +19,8 @@ from worldsim.recipes import edits_of, resolve_alternative
 from worldsim.truth import State, TruthState
 from worldsim.types import EndReason, Frames, Mark, Scenario
 
+START = "@start"  # no mark can have this name
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedEpisode:
@@ -59,6 +61,7 @@ class TruthLane:
         controller: Chooses the actions.
         planned: Seeds and names.
         scenario: Context and branch points.
+        keep_start: The snapshot at the end of the context is kept, too, as `START`.
     """
 
     env: TruthEnv
@@ -66,6 +69,7 @@ class TruthLane:
     controller: Controller
     planned: PlannedEpisode
     scenario: Scenario
+    keep_start: bool = False
     t: int = 0
     ended: int | None = None
     end_reason: EndReason = ""
@@ -162,8 +166,10 @@ class TruthLane:
 
     def _keep_snapshots(self) -> None:
         wanted = self.scenario.kept_marks
-        if not wanted or not self.env.abilities.snapshot:
+        if not self.env.abilities.snapshot:
             return
+        if self.keep_start and self.t == max(self.scenario.context - 1, 0):
+            self.snapshots[START] = trees.copy(self.env.snapshot())
         for mark in self.controller.marks:
             if mark.name in wanted and mark.frame == self.t and mark.name not in self.snapshots:
                 self.snapshots[mark.name] = trees.copy(self.env.snapshot())

@@ -15,6 +15,13 @@ from worldsim.truth import Abilities
 from worldsim.types import MetricSpec, ModelSpec, Scenario
 from worldsim.worker_env import in_worker
 
+#: The families of worldsim's own metrics: a scenario names those it is made for. Others are scored everywhere.
+FAMILIES = frozenset(
+    {
+        *("fidelity", "geometry", "permanence", "interaction", "coherence", "control"),
+        *("distribution", "text", "policy", "learned"),
+    }
+)
 _STATE_FIELDS = frozenset({"world_from_camera", "intrinsics", "depth", "segmentation", "objects", "cells", "events"})
 
 
@@ -111,6 +118,11 @@ def action_map(env_space: Any, spec: ModelSpec) -> Callable[[Any], Any]:
     return find_map(env_space, spec.action_space)
 
 
+def probed(scenario: Scenario, spec: MetricSpec) -> bool:
+    """Whether a scenario is made for a metric: its family is among the probes, or is none of worldsim's own."""
+    return not scenario.probes or spec.family not in FAMILIES or spec.family in scenario.probes
+
+
 def verdicts(
     scenarios: Sequence[Scenario], specs: Sequence[MetricSpec], abilities: Sequence[Abilities]
 ) -> list[Verdict]:
@@ -120,10 +132,16 @@ def verdicts(
         for spec in specs:
             lacking = sorted((spec.requires & _STATE_FIELDS) - able.truth)
             reason = f"the truth gives no {', '.join(lacking)}" if lacking else None
-            if "branches" in spec.requires and not scenario.branches:
+            asked = {r.removeprefix("event:") for r in spec.requires if r.startswith("event:")}
+            drawn = {point.name for point in (*scenario.branches, *scenario.views)}
+            if "branches" in spec.requires and not drawn:
                 reason = "the scenario has no branches"
+            elif asked and not asked & drawn:
+                reason = f"the scenario does not ask about {' or '.join(sorted(asked))}"
             if "pairs" in spec.requires and not scenario.sham:
                 reason = "the scenario has no sham twin"
+            if not probed(scenario, spec):
+                reason = f"the scenario is not made for {spec.family}"
             if "variants" in spec.requires and not scenario.variants:
                 reason = "the scenario has no variants"
             out.append(Verdict(metric=spec.name, scenario=scenario.name, scored=reason is None, reason=reason))

@@ -59,6 +59,11 @@ def observe_all(
                     yield from _observe(metric, seen, source)
 
 
+def observe_model(metrics: Sequence[Metric], group: EpisodeGroup) -> list[Observation]:
+    """The rows of what the model of one group generated, without anchors."""
+    return [row for metric in metrics for row in _observe(metric, group, "model")]
+
+
 def _sources(group: EpisodeGroup, codec: RoundTrip | None) -> Iterator[tuple[str, Callable[[Episode], Episode]]]:
     yield "model", lambda episode: episode
     for name in NULLS:

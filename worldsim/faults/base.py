@@ -54,6 +54,7 @@ class Fault(Oracle):
         self.severity = value
         self._notes: list[Notes] = []
         self._shown: list[Frames] = []
+        self._prompt = ""  # of the world that begins
 
     # ------------------------------------------------------------------------------------------------ the interface
 
@@ -80,6 +81,7 @@ class Fault(Oracle):
             world = self._worlds[i]
             require(world.env, self.needs, self.name)
             self._shown[i] = world.frame
+            self._prompt = context.prompts[row]
             self._notes[i] = self._begin(world, context.frames[row], bound[0].seeds[row])
 
     def step(self, actions: ArrayTree) -> Prediction:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from worldsim.errors import ConfigError, UnknownNameError, nearest
-from worldsim.faults import cheats, drift, geometry, interaction, picture, reward, sets, timing, unseen
+from worldsim.faults import cheats, drift, geometry, interaction, picture, reward, sets, text, timing, unseen
 from worldsim.faults.base import Fault
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -29,6 +30,7 @@ class FaultSpec:
         seen: A mean distance of pixels to the truth grows with the severity, over any worlds; False where the fault
             waits for an event (an edit, a turn, a thing out of view), or changes no pixel.
         cheat: A simulator that games a metric.
+        mild: Up to this severity a metric that claims to be blind to the fault must be.
     """
 
     name: str
@@ -41,6 +43,7 @@ class FaultSpec:
     needs: frozenset[str]
     seen: bool = True
     cheat: bool = False
+    mild: float = math.inf
 
     def __post_init__(self) -> None:
         levels = (0.0, *self.full)
@@ -66,6 +69,7 @@ def _spec(
     ci: tuple[float, ...] | None = None,
     *,
     seen: bool = True,
+    mild: float = math.inf,
 ) -> FaultSpec:
     return FaultSpec(
         name=make.name,
@@ -78,6 +82,7 @@ def _spec(
         needs=make.needs,
         seen=seen,
         cheat=make.__module__ == cheats.__name__,
+        mild=mild,
     )
 
 
@@ -105,13 +110,15 @@ _ALL = (
     _spec(drift.Reseed, "probability", "what left the view is another world's", "coherence", seen=False),
     _spec(picture.ColourFade, "share a step", "colours fade", "coherence", (0.005, 0.01, 0.02, 0.04, 0.08)),
     # Picture.
-    _spec(picture.Blur, "px", "a blurred picture", "fidelity distribution", (0.4, 0.7, 1, 1.5, 2)),
-    _spec(picture.Noise, "levels", "a noisy picture", "fidelity distribution", (4, 8, 16, 24, 32)),
-    _spec(picture.Tint, "share", "a warm tint", "fidelity distribution", (0.1, 0.2, 0.4, 0.6, 0.8)),
-    _spec(picture.Jpeg, "100 - quality", "JPEG", "fidelity distribution", (30, 50, 70, 85, 95)),
+    _spec(picture.Blur, "px", "a blurred picture", "fidelity distribution", (0.4, 0.7, 1, 1.5, 2), mild=1),
+    _spec(picture.Noise, "levels", "a noisy picture", "fidelity distribution", (4, 8, 16, 24, 32), mild=8),
+    _spec(picture.Tint, "share", "a warm tint", "fidelity distribution", (0.1, 0.2, 0.4, 0.6, 0.8), mild=0.2),
+    _spec(picture.Jpeg, "100 - quality", "JPEG", "fidelity distribution", (30, 50, 70, 85, 95), mild=50),
     # Sets.
     _spec(sets.ModeCollapse, "share of worlds", "always the same world", "distribution", seen=False),
     _spec(sets.FrameShuffle, "steps", "frames out of order", "distribution", (1, 2, 4, 8, 16)),
+    # Text.
+    _spec(text.PromptSwap, "probability", "another prompt is followed", "text", seen=False),
     # Reward.
     _spec(reward.OptimisticReward, "share", "every step is paid as a success", "policy", seen=False),
     # Cheats.
@@ -124,8 +131,7 @@ _ALL = (
     _spec(cheats.AlwaysTheEdit, "share of worlds", "always shows the edit", "interaction", seen=False),
 )
 
-#: Every planted fault by name. A prompt swap is not among them: no truth of worldsim follows a text yet, so that
-#: nothing could be swapped.
+#: Every planted fault by name.
 FAULTS: Mapping[str, FaultSpec] = {spec.name: spec for spec in _ALL}
 
 

@@ -1,0 +1,253 @@
+"""Certification from truth to matrix: record once, replay under every fault, score, judge, write down.
+
+Every stage reads what the one before left in the folder and can be killed at any moment; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from worldsim import evaluate, registry
+from worldsim.certify.cells import Anchors, anchors_of, judge_cell
+from worldsim.certify.cheats import judge_cheats
+from worldsim.certify.expected import FILE, Expected, read_expected
+from worldsim.certify.tasks import ANCHORS, Piece, blind_up_to, make_pieces, run_pieces, severities
+from worldsim.config import EvalConfig
+from worldsim.errors import ConfigError, WorldFailure
+from worldsim.faults.table import FAULTS
+from worldsim.fingerprint import fingerprint, utc_now
+from worldsim.progress import Progress
+from worldsim.store import RunStore
+from worldsim.types import Observation
+
+SCHEMA = 1
+WORLDS = {"ci": 12, "full": 32}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifyConfig:
+    """Settings of a certification.
+
+    Attributes:
+        preset: "ci": three severities, few worlds; "full": five severities.
+        out: Folder of the result.
+        scenarios: Scenario set.
+        env: The truth.
+        metrics: Names or families; none = all in the table of expectations.
+        episodes: Worlds of each scenario; 0 = those of the preset.
+        seed: Which worlds.
+        workers: Processes.
+        expected: The table.
+        quiet: No progress.
+    """
+
+    preset: Literal["ci", "full"] = "ci"
+    out: Path = Path("certificate")
+    scenarios: str = "certify"
+    env: str = "blocks"
+    metrics: tuple[str, ...] = ()
+    episodes: int = 0
+    seed: int = 0
+    workers: int = 2
+    expected: Path = FILE
+    quiet: bool = False
+
+    @property
+    def worlds(self) -> int:
+        """Worlds of each scenario."""
+        return self.episodes or WORLDS[self.preset]
+
+
+def certify(config: CertifyConfig) -> dict[str, Any]:
+    """Runs all stages; returns the document that `matrix.json` holds.
+
+    Raises:
+        ConfigError: If the table and the metrics do not fit, or the folder holds another certification.
+        WorldFailure: If a truth or a fault fails.
+    """
+    started = time.perf_counter()
+    expected = _columns(read_expected(config.expected), config)
+    metrics = [registry.METRICS.get(name) for name in expected.metrics]
+    store, scenarios = _record(config, metrics)
+    pieces = make_pieces(store, scenarios, metrics, expected, config.preset)
+    rows = config.out / "rows"
+    with Progress("faults", len(pieces), quiet=config.quiet, unit="pieces") as progress:
+        run_pieces(store.path, rows, pieces, config.workers, progress.advance)
+    document = _judge(config, expected, rows, pieces)
+    document |= {
+        "suite": store.run["suite"],
+        "fingerprint": fingerprint(),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    _write(config.out / "matrix.json", document)
+    return document
+
+
+def _columns(expected: Expected, config: CertifyConfig) -> Expected:
+    """The table for the metrics that were asked for; those that it lacks are measured only."""
+    from worldsim.plan import resolve_metrics
+
+    if not config.metrics:
+        return expected
+    names = tuple(m.spec.name for m in resolve_metrics(config.metrics))
+    signs = {(f, m): expected.signs.get((f, m), "~") for f in expected.faults for m in names}
+    return Expected(metrics=names, faults=expected.faults, signs=signs)
+
+
+def _record(config: CertifyConfig, metrics: Sequence[type[Any]]) -> tuple[RunStore, list[Any]]:
+    """The truth of every world, with its snapshots and alternatives, in a run of its own."""
+    path = config.out / "truth"
+    run = EvalConfig(
+        model="worldsim/Oracle",
+        env=config.env,
+        scenarios=config.scenarios,
+        metrics=tuple(m.spec.name for m in metrics),
+        episodes=config.worlds,
+        seed=config.seed,
+        out=path,
+        quiet=config.quiet,
+        resume=(path / "run.json").exists(),
+    )
+    if path.exists() and not run.resume:
+        shutil.rmtree(path)  # killed before its first line
+    families = {m.spec.family for m in metrics}
+    prepared = evaluate.prepare(run, only=lambda scenario: bool(scenario.probes & families))
+    store = evaluate.open_run(prepared, ["certify", "--preset", config.preset, "--seed", str(config.seed)])
+    if not evaluate.rollout(prepared, store, keep_start=True):
+        raise WorldFailure("a truth hung; the same command goes on with the rest")
+    evaluate.render(prepared, store)
+    if not store.done():
+        raise WorldFailure("no world could be recorded: see the reasons in truth/episodes.jsonl")
+    return store, list(zip(prepared.scenarios, prepared.sizes, strict=True))
+
+
+# ------------------------------------------------------------------------------------------------------- judging
+
+
+def _judge(config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequence[Piece]) -> dict[str, Any]:
+    jobs = [
+        (config, expected, rows, tuple(p.name for p in pieces if name in p.metrics), name) for name in expected.metrics
+    ]
+    found: list[dict[str, Any]] = []
+    with Progress("judge", len(jobs), quiet=config.quiet, unit="metrics") as progress:
+        if config.workers == 1:
+            for job in jobs:
+                found.append(judge_metric(*job))
+                progress.advance()
+        else:
+            with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn"), initializer=_threads) as pool:
+                for one in pool.map(judge_metric, *zip(*jobs, strict=True)):
+                    found.append(one)
+                    progress.advance()
+    cells = [cell for one in found for cell in one["cells"]]
+    return {
+        "schema": SCHEMA,
+        "preset": config.preset,
+        "created": utc_now(),
+        "seed": config.seed,
+        "worlds": config.worlds,
+        "expected": {sign: expected.count(sign) for sign in ("+", "0", "~")},
+        "counts": {v: sum(c["verdict"] == v for c in cells) for v in ("pass", "fail", "measured")},
+        "metrics": {one["metric"]: one["anchors"] for one in found},
+        "cheats": [cheat for one in found for cheat in one["cheats"]],
+        "faults": {
+            name: {
+                "plants": FAULTS[name].plants,
+                "unit": FAULTS[name].unit,
+                "severities": list(severities(FAULTS[name], config.preset)),
+                "mild": blind_up_to(FAULTS[name], config.preset),
+            }
+            for name in expected.faults
+        },
+        "rows": cells,
+    }
+
+
+def _threads() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def judge_metric(
+    config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequence[str], name: str
+) -> dict[str, Any]:
+    """All cells of one metric: its anchors, its verdicts, and whether a cheat beats its floor."""
+    metric = registry.METRICS.get(name)()
+    by_level: dict[tuple[str, float], list[Observation]] = defaultdict(list)
+    for fault, severity, row in read_rows(rows, pieces, name):
+        by_level[fault, severity].append(row)
+    anchors = anchors_of(metric, by_level[ANCHORS, 0.0])
+    oracle = [replace(r, source="model") for r in by_level[ANCHORS, 0.0] if r.source == "ceiling"]
+    cells = []
+    for fault in expected.faults:
+        sign, spec = expected.signs[fault, name], FAULTS[fault]
+        wanted = severities(spec, config.preset)
+        if sign == "0":
+            wanted = (blind_up_to(spec, config.preset),)
+        elif sign == "~":
+            wanted = wanted[-1:]
+        levels = [oracle, *(by_level[fault, s] for s in wanted)]
+        cells.append(judge_cell(metric, anchors, fault, sign, wanted, levels))
+    tops = {fault: by_level[fault, severities(FAULTS[fault], config.preset)[-1]] for fault in expected.faults}
+    return {
+        "metric": name,
+        "anchors": _plain(anchors, metric),
+        "cells": cells,
+        "cheats": judge_cheats(metric, anchors, oracle, tops),
+    }
+
+
+def _plain(anchors: Anchors, metric: Any) -> dict[str, Any]:
+    return {
+        "version": metric.spec.version,
+        "unit": metric.spec.unit,
+        "headline": metric.spec.headline,
+        "floor": anchors.floor,
+        "floor_name": anchors.floor_name,
+        "floor_in_spec": metric.spec.floor,
+        "ceiling": anchors.ceiling,
+        "nulls": {k: dict(v) for k, v in anchors.nulls.items()},
+        "worlds": anchors.worlds,
+        "reason": anchors.reason,
+    }
+
+
+def read_rows(folder: Path, pieces: Sequence[str], metric: str) -> Iterator[tuple[str, float, Observation]]:
+    """The rows of one metric from all pieces, in order: fault, severity, row."""
+    for piece in sorted(pieces):
+        with (folder / piece / f"{metric}.jsonl").open(encoding="utf-8") as file:
+            for line in file:
+                values = json.loads(line)
+                fault, severity = values.pop("fault"), float(values.pop("severity"))
+                yield fault, severity, Observation(**values)
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def failures(document: Mapping[str, Any]) -> list[str]:
+    """What does not hold, in words: cells that failed, nulls above a floor, cheats that beat one."""
+    out = [
+        f"{c['fault']} x {c['metric']} ({c['expected']}): {c['reason']}"
+        for c in document["rows"]
+        if c["verdict"] == "fail"
+    ]
+    for name, found in document["metrics"].items():
+        above = [n for n, v in found["nulls"].items() if v["skill"] is not None and v["skill"] > 1e-9]
+        out += [f"{name}: the null {n} lies above the floor" for n in above]
+    out += [f"the cheat {c['fault']} beats the floor of {c['metric']}" for c in document["cheats"] if not c["caught"]]
+    if not document["rows"]:
+        raise ConfigError("nothing was certified: the table of expectations is empty")
+    return out

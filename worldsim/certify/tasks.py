@@ -1,0 +1,212 @@
+"""The work of a certification, cut into pieces that can be lost: a few worlds of one scenario under every fault.
+
+A piece reads its truths once, rolls out every fault at every severity that the table asks for, and keeps the rows of
+evidence in a folder of its own, one file a metric. A folder that is there is done; a killed run goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from worldsim import registry
+from worldsim.certify.expected import Expected
+from worldsim.certify.replay import Recorded, play_groups, unchanged
+from worldsim.errors import UnsupportedError, WorldFailure, WorldsimError
+from worldsim.faults.table import FAULTS, FaultSpec, make_fault
+from worldsim.plan import env_factory, probed
+from worldsim.protocols import EpisodeGroup
+from worldsim.scoring import observe_all, observe_model
+from worldsim.store import RunStore
+from worldsim.types import Observation, Scenario
+
+ANCHORS = "anchors"  # in the place of a fault's name: the nulls and the truth itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Some worlds of one scenario.
+
+    Attributes:
+        name: Of its folder.
+        scenario: What they are asked.
+        size: (H, W).
+        pairs: `pair_id`s, each with all its variants.
+        metrics: Names, all that the scenario is made for.
+        jobs: (fault, severity) pairs that are rolled out.
+    """
+
+    name: str
+    scenario: Scenario
+    size: tuple[int, int]
+    pairs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    jobs: tuple[tuple[str, float], ...]
+
+
+def severities(spec: FaultSpec, preset: str) -> tuple[float, ...]:
+    """Those of a preset: "ci" or "full"."""
+    return spec.ci if preset == "ci" else spec.full
+
+
+def blind_up_to(spec: FaultSpec, preset: str) -> float:
+    """The severity at which "does not move" is tested: the largest that is mild."""
+    return max((s for s in severities(spec, preset) if s <= spec.mild), default=severities(spec, preset)[0])
+
+
+def jobs_of(scenario_metrics: Sequence[str], expected: Expected, preset: str) -> list[tuple[str, float]]:
+    """What must be rolled out in a scenario: all severities for "+", the mild or the top one for the others."""
+    out: list[tuple[str, float]] = []
+    for fault in expected.faults:
+        spec, wanted = FAULTS[fault], set[float]()
+        for metric in scenario_metrics:
+            sign = expected.signs[fault, metric]
+            if sign == "+":
+                wanted |= set(severities(spec, preset))
+            else:
+                wanted.add(blind_up_to(spec, preset) if sign == "0" else severities(spec, preset)[-1])
+        out += [(fault, severity) for severity in sorted(wanted)]
+    return out
+
+
+def make_pieces(
+    store: RunStore,
+    scenarios: Sequence[tuple[Scenario, tuple[int, int]]],
+    metrics: Sequence[type[Any]],
+    expected: Expected,
+    preset: str,
+    worlds: int = 4,
+) -> list[Piece]:
+    """The pieces of a recorded run, at most `worlds` starts each, the longest first."""
+    out = []
+    done = store.done()
+    scored = {(v["metric"], v["scenario"]): v["scored"] for v in store.run["scored"]}
+    for scenario, size in scenarios:
+        pairs = list(dict.fromkeys(row["pair_id"] for row in done if row["scenario"] == scenario.name))
+        names = tuple(
+            m.spec.name for m in metrics if probed(scenario, m.spec) and scored.get((m.spec.name, scenario.name), True)
+        )
+        for k in range(0, len(pairs), worlds):
+            out.append(
+                Piece(
+                    name=f"{scenario.name}-{k // worlds:03d}",
+                    scenario=scenario,
+                    size=size,
+                    pairs=tuple(pairs[k : k + worlds]),
+                    metrics=names,
+                    jobs=tuple(jobs_of(names, expected, preset)),
+                )
+            )
+    return sorted((p for p in out if p.metrics), key=lambda p: -p.scenario.horizon * len(p.scenario.variant_names))
+
+
+def run_pieces(
+    run: Path, folder: Path, pieces: Sequence[Piece], workers: int, advance: Callable[[int], None] = lambda n: None
+) -> None:
+    """Works off what is not there yet, in processes of their own.
+
+    Raises:
+        WorldFailure: If a piece fails; those that are done stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    missing = [piece for piece in pieces if not (folder / piece.name).is_dir()]
+    advance(len(pieces) - len(missing))
+    if workers == 1:
+        for piece in missing:
+            _work(run, folder, piece)
+            advance(1)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        futures = {pool.submit(_work, run, folder, piece): piece for piece in missing}
+        for future in as_completed(futures):
+            try:
+                future.result()
+            except WorldsimError:
+                pool.shutdown(cancel_futures=True)
+                raise
+            except Exception as error:
+                pool.shutdown(cancel_futures=True)
+                raise WorldFailure(f"certification of {futures[future].name} failed: {error!r}") from error
+            advance(1)
+
+
+def _one_thread() -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _work(run: Path, folder: Path, piece: Piece) -> None:
+    temporary = folder / f".{piece.name}.{os.getpid()}"
+    temporary.mkdir()
+    files = {name: (temporary / f"{name}.jsonl").open("w", encoding="utf-8") for name in piece.metrics}
+    try:
+        for fault, severity, row in _rows(run, piece):
+            line = {"fault": fault, "severity": severity, **vars(row), "details": dict(row.details)}
+            files[row.metric].write(json.dumps(line, separators=(",", ":")) + "\n")
+    finally:
+        for file in files.values():
+            file.close()
+    temporary.replace(folder / piece.name)
+
+
+def _rows(run: Path, piece: Piece) -> Iterator[tuple[str, float, Observation]]:
+    store = RunStore.open(run)
+    metrics = [registry.METRICS.get(name)() for name in piece.metrics]
+    groups = _read(store, piece)
+    make_env = env_factory(store.config, piece.scenario, piece.size)
+    of_truth: dict[str, list[Observation]] = {}
+    for group in groups:
+        for row in observe_all(metrics, [tuple(r.episode for r in group)]):
+            if row.source == "ceiling":
+                of_truth.setdefault(group[0].episode.pair_id, []).append(replace(row, source="model"))
+            if row.source != "model":
+                yield ANCHORS, 0.0, row
+    for fault, severity in piece.jobs:
+        model = make_fault(fault, severity)
+        try:
+            for shown in play_groups(groups, model, make_env):
+                for row in _observed(metrics, shown, of_truth):
+                    yield fault, severity, row
+        except UnsupportedError as error:
+            for group in groups:
+                for row in of_truth[group[0].episode.pair_id]:
+                    yield fault, severity, replace(row, outcome=None, reason=str(error), details={})
+        finally:
+            model.close()
+
+
+def _observed(
+    metrics: Sequence[Any], shown: EpisodeGroup, of_truth: Mapping[str, list[Observation]]
+) -> Sequence[Observation]:
+    """The rows of what was shown; the truth's own where it is the truth, for equal frames have equal scores."""
+    if unchanged(shown):
+        return of_truth[shown[0].pair_id]
+    return observe_model(metrics, shown)
+
+
+def _read(store: RunStore, piece: Piece) -> list[tuple[Recorded, ...]]:
+    done = [row for row in store.done() if row["scenario"] == piece.scenario.name]
+    out = []
+    for pair in piece.pairs:
+        rows = sorted((row for row in done if row["pair_id"] == pair), key=lambda r: r["variant"] != "main")
+        out.append(tuple(Recorded(store, row, _other(done, row)) for row in rows))
+    return out
+
+
+def _other(done: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The next world of the same scenario and variant, for the null that shows another episode."""
+    place = next(i for i, other in enumerate(done) if other["episode"] == row["episode"])
+    around = (done[(place + k) % len(done)] for k in range(1, len(done)))
+    return next((o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == row["variant"]), None)
