@@ -34,7 +34,7 @@ FIELDS: Mapping[str, str] = {
     "prompts": "the prompt as text, in a file STEM.txt",
 }
 _ALIASES = {"poses": "world_from_camera", "ids": "segmentation"}
-_CHUNK = 16  # frames decoded at a time
+_CHUNK, _CHUNK_BYTES = 16, 4 << 20  # most frames and bytes that a video source decodes at a time
 
 #: Where an array lies: the file, and its key where that is an archive.
 Place: TypeAlias = tuple[Path, str | None]
@@ -243,7 +243,8 @@ class VideoFrames(ChunkedSource):
 
     def __init__(self, path: Path, count: int, size: tuple[int, int]) -> None:
         """Takes what `inspect` found: `count` frames of (H, W)."""
-        super().__init__(path, (count, *size, 3), np.dtype(np.uint8), _CHUNK)
+        chunk = max(1, min(_CHUNK, _CHUNK_BYTES // (3 * size[0] * size[1])))
+        super().__init__(path, (count, *size, 3), np.dtype(np.uint8), chunk)
         self._stream: Iterator[Frames] | None = None
         self._next = 0
 
