@@ -113,13 +113,13 @@ class CLIPScore(LearnedFrames[ClipNet]):
         self.prefix, self.size = prefix, check_size(size)
 
     def build(self, checked: Checked) -> ClipNet:
-        """Both files, tried on one grey frame and the prefix."""
+        """Both files, tried on three grey frames and the prefix."""
         merges = VOCABULARY.read(self._vocabulary, self._vocabulary_sha256)
         network = Script(checked, ("encode_image", "encode_text"))
         net = ClipNet(network, Tokenizer(merges), self.size)
-        image, text = net.images(np.full((1, self.size, self.size, 3), 128, np.uint8)), net.text(self.prefix)
-        if image.ndim != 2 or image.shape != text.shape:
-            raise checked.error(f"gives {image.shape} for a frame and {text.shape} for a text, not (1, d) for both")
+        image, text = net.images(np.full((3, self.size, self.size, 3), 128, np.uint8)), net.text(self.prefix)
+        if image.ndim != 2 or text.shape != (1, image.shape[1]):
+            raise checked.error(f"gives {image.shape} for 3 frames and {text.shape} for a text, not (3, d) and (1, d)")
         self.hashes[VOCABULARY.file] = merges.sha256
         return net
 

@@ -66,7 +66,7 @@ def image_features(frames: Frames, network: Script, size: int, ndim: int) -> NDA
 
 
 class _Backbone(Learned[Script]):
-    """What both share: the archive, tried on one grey frame."""
+    """What both share."""
 
     ndim: ClassVar[int]
 
@@ -76,9 +76,9 @@ class _Backbone(Learned[Script]):
         self.size = check_size(size)
 
     def build(self, checked: Checked) -> Script:
-        """The archive, tried on one grey frame."""
+        """The archive, tried on three grey frames, for one that was traced for a single frame fails on more."""
         network = Script(checked)
-        image_features(np.full((1, self.size, self.size, 3), 128, np.uint8), network, self.size, self.ndim)
+        image_features(np.full((3, self.size, self.size, 3), 128, np.uint8), network, self.size, self.ndim)
         return network
 
     def features(self, frames: Frames) -> NDArray[np.float32]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
+import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +96,30 @@ def test_without_weights_there_is_a_reason_and_no_exception(name: str) -> None:
     assert "no weights" in metric.spec.undefined
 
 
+def test_the_recipes_of_the_page_make_files_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for what has to be downloaded: AlexNet's file, a DINOv2 backbone, a CLIP model."""
+    page = (Path(__file__).parents[2] / "docs" / "metrics" / "learned.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    state = tiny.lpips_state()
+    features = {k: v for k, v in state.items() if k.startswith("features")}
+    torch.save(features | {"classifier.1.bias": torch.ones(3)}, "alexnet-owt-7be5be79.pth")
+    scope: dict[str, Any] = {"backbone": tiny.TinyBackbone(), "model": tiny.PlainClip()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for block in blocks:
+            exec(compile(block, "docs/metrics/learned.md", "exec"), scope)
+    merges = tmp_path / "clip_bpe.txt.gz"
+    merges.write_bytes(gzip.compress(tiny.MERGES.encode()))
+    monkeypatch.setenv("WORLDSIM_WEIGHTS", str(tmp_path))
+    for source in (lpips.WEIGHTS, dino.GLOBAL, dino.DENSE, clipscore.WEIGHTS, clipscore.VOCABULARY):
+        monkeypatch.setenv(source.hash_variable, tiny.sha256(tmp_path / source.file))
+    for cls in (lpips.LPIPS, dino.Dino, dino.Met3rLike, clipscore.CLIPScore):
+        cls().load()  # by environment variables alone
+    for name, cls in CLASSES.items():
+        assert f"`{name}`" in page and cls.needs.variable in page and f"## {cls.needs.recipe}" in page
+
+
 def test_listing_imports_no_torch() -> None:
     code = (
         "import sys\n"
@@ -102,6 +129,14 @@ def test_listing_imports_no_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_what_only_some_frames_break_is_a_reason_too(tmp_path: Path) -> None:
+    path = tiny.save_script(tiny.TinyLog(), tmp_path / "dino.pt")
+    metric = dino.Dino(path, tiny.sha256(path), size=16)
+    e = toy_episode(0, context=2, horizon=3)
+    rows = metric.observe((with_frames(e, np.zeros(e.truth.frames.shape, np.uint8)),))
+    assert {r.reason for r in rows} == {"no weights: dino.pt gives numbers that are not finite floats"}
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -268,6 +303,21 @@ def test_clipscore_known_answer(metrics: dict[str, Any]) -> None:
     assert {r.reason for r in silent} == {"no prompt"}
     marks = {r.details["weights"] for r in rows}
     assert len(marks) == 1 and len(marks.pop().split("+")) == 2  # both files
+
+
+def test_clipscore_puts_the_prefix_first_and_looks_at_the_square_in_the_middle(metrics: dict[str, Any]) -> None:
+    made = metrics["learned.clipscore"]
+    assert made.prefix == "A photo depicts "
+    files = (made._weights, made._sha256)
+    merges = {"vocabulary": made._vocabulary, "vocabulary_sha256": made._vocabulary_sha256}
+    metric = clipscore.CLIPScore(*files, **merges, prefix="red ", size=20)
+    e = replace(toy_episode(0, context=2, horizon=3, size=(20, 32)), prompt="house")
+    flagged = np.zeros(e.truth.frames.shape, np.uint8)
+    flagged[..., 0] = 255
+    whole = metric.observe((with_frames(e, flagged),))
+    flagged[:, :, :6] = flagged[:, :, 26:] = [0, 0, 255]  # outside the 20 px in the middle
+    middle = metric.observe((with_frames(e, flagged),))
+    assert [r.outcome for r in middle] == [r.outcome for r in whole] and min(float(r.outcome or 0) for r in whole) > 1
 
 
 # ----------------------------------------------------------------------------------------------- DINO and MEt3R

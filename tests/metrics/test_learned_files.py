@@ -125,11 +125,11 @@ def test_archives_that_do_not_fit_say_how(tmp_path: Path) -> None:
     image = tiny.save_script(tiny.TinyImage(), tmp_path / "image.pt")
     dense_map = tiny.save_script(tiny.TinyDense(), tmp_path / "dense.pt")
     video = tiny.save_script(tiny.TinyVideo(), tmp_path / "video.pt")
-    with pytest.raises(WeightsError, match=r"gives \(1, 49\) for 1 frames, not \(n, d, h, w\)"):
+    with pytest.raises(WeightsError, match=r"gives \(3, 49\) for 3 frames, not \(n, d, h, w\)"):
         dino.Met3rLike(image, tiny.sha256(image), size=16).load()
-    with pytest.raises(WeightsError, match=r"gives \(1, 3, 8, 8\) for 1 frames, not \(n, d\)"):
+    with pytest.raises(WeightsError, match=r"gives \(3, 3, 8, 8\) for 3 frames, not \(n, d\)"):
         dino.Dino(dense_map, tiny.sha256(dense_map), size=16).load()
-    with pytest.raises(WeightsError, match=r"cannot take an input of shape \(1, 3, 16, 16\)"):
+    with pytest.raises(WeightsError, match=r"cannot take an input of shape \(3, 3, 16, 16\)"):
         dino.Dino(video, tiny.sha256(video), size=16).load()
     with pytest.raises(WeightsError, match="lacks the method encode_image, encode_text"):
         load_script(checked(image), ("encode_image", "encode_text"))
@@ -149,12 +149,13 @@ def tokenizer(tmp_path: Path) -> Iterator[bpe.Tokenizer]:
 def test_tokens_by_hand(tokenizer: bpe.Tokenizer) -> None:
     letters = list(bpe.byte_letters().values())
     r, e, d, lo, low, er = 512, letters.index("e"), 256 + letters.index("d"), 514, 515, 516
-    assert tokenizer.size == 512 + 5 + 2 and (tokenizer.start, tokenizer.end) == (517, 518)
+    assert tokenizer.size == 512 + 6 + 2 and (tokenizer.start, tokenizer.end) == (518, 519)
     got = tokenizer("Red low  lower")
-    assert got[:8] == [517, tiny.RED, low, lo, letters.index("w"), er, 518, 0] and len(got) == 77
+    assert got[:8] == [518, tiny.RED, low, lo, letters.index("w"), er, 519, 0] and len(got) == 77
     assert tokenizer("reed")[1:4] == [r, e, d]
+    assert tokenizer("ored")[1:3] == [letters.index("o"), tiny.RED]  # "r e" comes before "o r" in the list
     long = tokenizer("red " * 200)
-    assert len(long) == 77 and long[0] == 517 and long[1:76] == [tiny.RED] * 75 and long[76] == 518
+    assert len(long) == 77 and long[0] == 518 and long[1:76] == [tiny.RED] * 75 and long[76] == 519
 
 
 def test_the_alphabet_and_the_words_are_the_published_ones(tmp_path: Path) -> None:

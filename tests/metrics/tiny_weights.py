@@ -17,7 +17,7 @@ from torch.nn import functional
 from worldsim.metrics.learned import clipscore, dino, fvd, lpips
 from worldsim.metrics.learned.weights import FOLDER
 
-MERGES = "#version: made here\nr e\nre d</w>\nl o\nlo w</w>\ne r</w>\n"
+MERGES = "#version: made here\nr e\nre d</w>\nl o\nlo w</w>\ne r</w>\no r\n"
 RED = 512 + 1  # the token of the word "red"
 
 
@@ -80,11 +80,39 @@ class TinyImage(nn.Module):
         return torch.cat([cells, torch.ones(len(x), 1)], dim=1)
 
 
+class TinyLog(nn.Module):
+    """Finite features of bright pictures only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=(2, 3)).log()
+
+
 class TinyDense(nn.Module):
     """(n, 3, S, S) -> (n, 3, S/2, S/2): mean colours of 2x2 pixels."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return functional.avg_pool2d(x, 2)
+
+
+class TinyBackbone(nn.Module):
+    """The interface of DINOv2: (n, d) features, and (n, d, S/14, S/14) of the last layer."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=(2, 3))
+
+    def get_intermediate_layers(self, x: torch.Tensor, n: int, reshape: bool) -> tuple[torch.Tensor, ...]:
+        assert n == 1 and reshape
+        return (functional.avg_pool2d(x, 14),)
+
+
+class PlainClip(nn.Module):
+    """The interface of CLIP's own model, before it is traced."""
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        return image.mean(dim=(2, 3))
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
+        return text[:, :3].to(torch.float32)
 
 
 class TinyClip(nn.Module):
