@@ -306,7 +306,10 @@ def _serve(pipe: Any, job: bytes) -> None:
             answer = None, list(observe_all([instances[i] for i in chosen], [load(data)]))
         except Exception as error:
             answer = _portable(error), []
-        pipe.send(answer)
+        try:
+            pipe.send(answer)
+        except OSError:
+            return  # as above
 
 
 def _portable(error: Exception) -> WorldsimError:
