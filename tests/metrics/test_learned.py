@@ -27,7 +27,7 @@ from tests.toys import ToyEnv
 from worldsim.checks import check_metric
 from worldsim.errors import PrerequisiteError
 from worldsim.metrics.learned import clipscore, dense, dino, fvd, lpips
-from worldsim.metrics.learned.base import cosines
+from worldsim.metrics.learned.base import cosines, resized
 from worldsim.metrics.learned.weights import WeightsError
 from worldsim.protocols import Metric
 from worldsim.seeding import generator
@@ -328,6 +328,19 @@ def test_cosines_known_answers() -> None:
     y = np.array([[0.0, 2.0], [-1.0, -1.0], [1.0, 0.0], [0.0, 0.0]])
     assert cosines(x, y) == pytest.approx([0.0, -1.0, np.nan, 0.0], nan_ok=True)
     assert cosines(y[:2], y[:2]) == pytest.approx([1.0, 1.0], abs=1e-15)
+
+
+def test_frames_are_resized_with_antialiasing() -> None:
+    images = torch.from_numpy(generator("resize").random((1, 3, 16, 16)))
+    got = resized(images, 8)
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8  # a triangle of twice the width, halfway between
+    window = images[..., 3:7, 5:9]
+    assert got[..., 2, 3].numpy() == pytest.approx(torch.einsum("...ij,i,j->...", window, taps, taps).numpy())
+    assert resized(images, 16) is images
+    sharp = (images > 0.5).double()
+    cubic = resized(sharp, (24, 40), "bicubic")
+    assert cubic.shape == (1, 3, 24, 40) and 0.0 <= float(cubic.min()) and float(cubic.max()) <= 1.0  # no overshoot
+    assert not torch.equal(cubic, resized(sharp, (24, 40)))
 
 
 def test_dino_is_the_cosine(metrics: dict[str, Any]) -> None:
