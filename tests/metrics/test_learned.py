@@ -339,7 +339,7 @@ def test_frames_are_resized_with_antialiasing() -> None:
     assert resized(images, 16) is images
     sharp = (images > 0.5).double()
     cubic = resized(sharp, (24, 40), "bicubic")
-    assert cubic.shape == (1, 3, 24, 40) and 0.0 <= float(cubic.min()) and float(cubic.max()) <= 1.0  # no overshoot
+    assert cubic.shape == (1, 3, 24, 40) and float(cubic.min()) >= 0.0 and float(cubic.max()) <= 1.0  # no overshoot
     assert not torch.equal(cubic, resized(sharp, (24, 40)))
 
 
