@@ -217,7 +217,7 @@ def _align(template: tuple[Single, Single], second: Single, level: _Level, move:
         weighted = slope * weight
         normal = (weighted @ slope.T).astype(np.float64)
         normal[_DIAGONAL, _DIAGONAL] += max(float(weight.sum()), 1.0) * _RIDGE
-        step = np.linalg.solve(normal, (weighted @ error).astype(np.float64))[:6]
+        step = np.asarray(np.linalg.solve(normal, (weighted @ error).astype(np.float64))[:6], np.float64)
         if np.abs(step).max() < _STILL:
             break
         move = np.matmul(move, _twist(-step))
@@ -246,7 +246,7 @@ def _weights(shown: Single, flat: Single, seen: Single) -> tuple[Single, float, 
     gain = float(np.square(shown) @ share) ** 0.5 / spread if spread > 1.0 else 1.0
     error = shown - np.float32(gain) * flat
     cost = float(np.abs(error) @ share)
-    weight = seen / (1.0 + np.square(error / np.float32(2.0 * cost + _GRAIN)))
+    weight = np.asarray(seen / (1.0 + np.square(error / np.float32(2.0 * cost + _GRAIN))), np.float32)
     return weight, cost, error
 
 
