@@ -164,7 +164,11 @@ class Reprojection(PairMetric):
         if isinstance(result, str):
             return None, result, {}
         errors = {"e_gen": result.e_gen, "e_gt": result.e_gt, "e_null": result.e_null}
-        return result.skill, None, errors | {"bin": view.bin, "parallax": view.parallax, "sigma": result.sigma, "noise": result.noise}
+        return (
+            result.skill,
+            None,
+            errors | {"bin": view.bin, "parallax": view.parallax, "sigma": result.sigma, "noise": result.noise},
+        )
 
     def combine(self, rows: Sequence[Observation]) -> Score:
         """S of the mean errors of each parallax bin (within worlds, then over worlds), equal weight to the bins."""

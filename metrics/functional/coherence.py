@@ -3,14 +3,15 @@
 Pictures are compared as correlations of low-passed colours, so that brightness, contrast, a tint and a shift of a few
 pixels do not count; which moments say anything is decided by true poses, depth and true frames alone.
 
-Limits, measured in Blocks at 64x64 (see docs/metrics/coherence.md): views that look alike are told apart by what differs
-at 32 px only; a wall without texture is no decoy; an appearance is layout and colour, not grain.
+Limits, measured in Blocks at 64x64 (see docs/metrics/coherence.md): views that look alike are told apart by what
+differs at 32 px only; a wall without texture is no decoy; an appearance is layout and colour, not grain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ NUDGE = 1  # px of SIDE that a view may lie off: two at 64
 SHIFT = 3  # px that a place seen again may lie off
 FLAT = 2.0 / 255  # spread of a channel below which it shows nothing
 SOFT = 1.5  # px: grain and compression lie above it, places below
+VERY_SOFT = 3.0  # px at 64: layout and colour lie below it
 ALIKE = 0.1  # 1 - correlation below which two true views are no alternatives to each other
 
 
@@ -95,18 +97,31 @@ def thumbnail(frame: Frames) -> Float:
     return np.asarray(cv2.resize(frame.astype(np.float32) / 255.0, size, interpolation=how), np.float64)
 
 
-def unlike(shown: Float, true: Float) -> float:
-    """1 - correlation of two thumbnails, in 0..2, at the best of nine shifts; 1 where either is flat.
+def views(thumbnails: Sequence[Float]) -> Float:
+    """(K, h, w, 3) -> (K, 3 (h - 2) (w - 2)): what the best shift of another view is compared with, unit length."""
+    if not len(thumbnails):
+        return np.empty((0, 0))
+    return np.stack([_unit(t[NUDGE:-NUDGE, NUDGE:-NUDGE]) for t in thumbnails])
+
+
+def unlike(shown: Float, others: Float) -> Float:
+    """1 - correlation of a thumbnail with each of K `views`, (K,) in 0..2, at the best of nine shifts; 1 where flat.
 
     Each channel is freed of its mean and spread, so that brightness, contrast and tint do not count.
     """
-    if shown.shape != true.shape:
-        raise ShapeError(f"both thumbnails must have one size, got {shown.shape} and {true.shape}")
-    inner = true[NUDGE:-NUDGE, NUDGE:-NUDGE]
-    height, width = inner.shape[:2]
-    b = _standard(inner.reshape(-1, 3))
-    moved = [shown[y : y + height, x : x + width] for y in range(2 * NUDGE + 1) for x in range(2 * NUDGE + 1)]
-    return 1.0 - max(float(np.mean(_standard(m.reshape(-1, 3)) * b)) for m in moved)
+    if not len(others):
+        return np.empty(0)
+    height, width = shown.shape[0] - 2 * NUDGE, shown.shape[1] - 2 * NUDGE
+    if others.shape[1] != 3 * height * width:
+        raise ShapeError(f"views must have {3 * height * width} numbers like the thumbnail, got {others.shape[1]}")
+    sides = range(2 * NUDGE + 1)
+    moved = np.stack([_unit(shown[y : y + height, x : x + width]) for y in sides for x in sides])
+    return np.asarray(1.0 - (moved @ others.T).max(axis=0))
+
+
+def _unit(picture: Float) -> Float:
+    out = _standard(picture.reshape(-1, picture.shape[-1])).reshape(-1)
+    return np.asarray(out / np.sqrt(out.size))
 
 
 def _standard(values: Float) -> Float:
@@ -116,15 +131,10 @@ def _standard(values: Float) -> Float:
     return np.asarray(np.where(spread < FLAT, 0.0, centred / np.where(spread < FLAT, 1.0, spread)))
 
 
-def decoys(true: Float, candidates: Sequence[Float]) -> list[Float]:
-    """The candidates that a look can tell from the true view: at least `ALIKE` away."""
-    return [c for c in candidates if unlike(c, true) >= ALIKE]
-
-
-def identified(shown: Float, true: Float, others: Sequence[Float]) -> bool:
-    """Whether what is shown is nearer to the true view than to every other one; ties are lost."""
-    own = unlike(shown, true)
-    return all(own < unlike(shown, other) for other in others)
+def nearest_is_first(shown: Float, others: Float) -> bool:
+    """Whether a thumbnail is nearer to the first of the `views` than to every other one; ties are lost."""
+    away = unlike(shown, others)
+    return bool((away[1:] > away[0]).all())
 
 
 # ------------------------------------------------------------------------------------------- places seen again
@@ -150,10 +160,10 @@ def visits(path: Path, first: int, last: int, gap: int, limit: int) -> list[Visi
         degrees, metres = path.apart(s)
         gone = np.cumsum((degrees > LEFT_TURN) | (metres > LEFT_WAY))
         home = (degrees <= HOME_TURN) & (metres <= HOME_WAY) & (gone > gone[s])
-        for t in np.flatnonzero(home[s + gap : last + 1]) + s + gap:
+        for t in (np.flatnonzero(home[s + gap : last + 1]) + s + gap).tolist():
             miss = round(float(degrees[t] / HOME_TURN + metres[t] / HOME_WAY), 6)
-            if int(t) not in best or miss < best[int(t)][0]:
-                best[int(t)] = (miss, s)
+            if t not in best or miss < best[t][0]:
+                best[t] = (miss, s)
     returns = sorted(best)
     if len(returns) > limit:
         returns = [returns[i] for i in np.unique(np.linspace(0, len(returns) - 1, limit).round().astype(int))]
@@ -179,75 +189,93 @@ def comparable_places(path: Path, t: int, limit: int = 4) -> list[int]:
 
 
 def place_error(first: Frames, second: Frames, kept: Mask, pixels: Float | None = None) -> float:
-    """(1 - correlation) / 2 of two frames on `kept`, in 0..1, at the best shift of up to `SHIFT` px; 0.5 if flat.
+    """How unlike two pictures of a place are on `kept`, in 0..1: (1 - correlation) / 2 without the worst tenth.
+
+    At the best shift of up to `SHIFT` px; 0.5 where either is flat. With z the low-passed intensity (mean of the
+    channels: colours that fade are no other place) at mean 0 and spread 1, it is the mean of (z_1 - z_2)^2 / 4, and
+    that of all pixels would be (1 - correlation) / 2. The worst tenth is left out because an object that stands where
+    the truth has none is no other place.
 
     Args:
-        first, second: (H, W, 3) uint8; luminance (Rec. 601) is compared, low-passed.
+        first: (H, W, 3) uint8.
+        second: (H, W, 3) uint8.
         kept: (H, W) bool, pixels of the first.
         pixels: (H, W, 2) where in the second each pixel of the first is seen; None = at the same place.
     """
-    a, b = (
-        cv2.GaussianBlur(cv2.cvtColor(f.astype(np.float32) / 255.0, cv2.COLOR_RGB2GRAY), (0, 0), SOFT)
-        for f in (first, second)
-    )
-    warped = np.asarray(b, np.float32) if pixels is None else geometry.sample(np.asarray(b, np.float32), pixels)
-    height, width = kept.shape
+    a, b = (blurred_intensity(f) for f in (first, second))
+    warped = b if pixels is None else geometry.sample(b, pixels)
     padded = cv2.copyMakeBorder(warped, *(SHIFT,) * 4, cv2.BORDER_REPLICATE)
     y, x = np.nonzero(kept)
     if not len(y):
         return 0.5
-    x_a = _standard(np.asarray(a, np.float64)[kept][:, None])[:, 0]
-    side = 2 * SHIFT + 1
-    moved = np.stack([padded[y + dy, x + dx] for dy in range(side) for dx in range(side)], axis=1).astype(np.float64)
-    return float((1.0 - (_standard(moved) * x_a[:, None]).mean(axis=0).max()) / 2.0)
+    own = _standard(a[kept].astype(np.float64)[:, None])
+    side = range(2 * SHIFT + 1)
+    moved = _standard(np.stack([padded[y + dy, x + dx] for dy in side for dx in side], axis=1).astype(np.float64))
+    best = int((moved * own).mean(axis=0).argmax())
+    if not own.any() or not moved[:, best].any():
+        return 0.5
+    errors = np.sort(np.square(moved[:, best] - own[:, 0]) / 4.0)
+    return float(errors[: max(round(0.9 * len(errors)), 1)].mean())
+
+
+def blurred_intensity(frame: Frames) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 -> (H, W) float32 in 0..1, mean of the channels, low-passed by `SOFT` px."""
+    grey = frame.mean(axis=-1, dtype=np.float32) / np.float32(255)
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), SOFT), np.float32)
 
 
 # ---------------------------------------------------------------------------------------------- appearance
 
 
 def fit_tone(shown: Frames, truth: Frames) -> tuple[Float, Float]:
-    """Gain and offset of each channel that give `shown` the mean and, between a half and twice, the spread of `truth`.
+    """Gain and offset of each channel that give `shown` the mean and the spread of `truth`, the gain in 1/4..4.
 
     Args:
-        shown, truth: (n, H, W, 3) uint8 of one segment.
+        shown: (n, H, W, 3) uint8 of one segment.
+        truth: (n, H, W, 3) uint8 of the same.
 
     Returns:
         (3,) float64 twice; x -> gain x + offset, in 8-bit steps.
     """
     a, b = (z.reshape(-1, 3).astype(np.float64) for z in (shown, truth))
-    gain = np.clip(b.std(axis=0) / np.maximum(a.std(axis=0), 1.0), 0.5, 2.0)
+    gain = np.clip(b.std(axis=0) / np.maximum(a.std(axis=0), 1.0), 0.25, 4.0)
     return gain, b.mean(axis=0) - gain * a.mean(axis=0)
 
 
-def look(frames: Frames, tone: tuple[Float, Float] | None = None) -> Float:
-    """Layout and colour of each frame, low-passed, after a change of tone: (n, H, W, 3) uint8 -> (n, 47).
+def toned(frames: Frames, tone: tuple[Float, Float]) -> NDArray[np.float32]:
+    """The frames at another tone, not rounded: (n, H, W, 3) float32 in 8-bit steps."""
+    return np.asarray(frames * tone[0] + tone[1], np.float32)
+
+
+def look(frames: NDArray[Any]) -> Float:
+    """Layout and colour of each frame, low-passed: (n, H, W, 3) in 8-bit steps -> (n, 47).
 
     The first 35 and the last 12 numbers of `features.appearance`; grain and edges are left out, for sharpness and noise
     are no drift.
     """
-    gain, offset = tone if tone is not None else (np.ones(3), np.zeros(3))
-    rows = []
-    for frame in frames:
-        soft = cv2.GaussianBlur(frame.astype(np.float32), (0, 0), SOFT) * gain + offset
-        rows.append(features.appearance(np.clip(np.rint(soft), 0, 255).astype(np.uint8)[None]))
-    table = np.stack(rows)
+    scale = min(frames.shape[1:3]) / 64.0  # `VERY_SOFT` is meant at 64 px
+    soft = [cv2.GaussianBlur(np.asarray(f, np.float32), (0, 0), VERY_SOFT * scale) for f in frames]
+    bytes_ = [np.clip(np.rint(f), 0, 255).astype(np.uint8)[None] for f in soft]
+    table = np.stack([features.appearance(f) for f in bytes_])
     return np.concatenate([table[:, :35], table[:, -12:]], axis=1)
 
 
 GROUPS = (slice(0, 35), slice(35, 47))  # layout, colour
+SLACK = 0.1  # spreads of the truth: less than that is no drift
 CAP = 3.0  # spreads of the truth: beyond it a feature is simply wrong
 
 
 def drift(truth: Sequence[Float], shown: Sequence[Float], spread: Float) -> Float:
     """How far each segment after the first has drifted: (S - 1,) in 0..`CAP`.
 
-    d_s = root mean square over features of min(|delta_s - delta_1| / spread, CAP), layout and colour with equal weight,
-    delta_s = mean look shown minus true mean look of segment s.
+    d_s = root mean square over features of clip(|delta_s - delta_1| / spread - SLACK, 0, CAP), layout and colour with
+    equal weight; delta_s = mean look shown minus true mean look of segment s.
 
     Args:
-        truth, shown: S looks (n_s, d).
+        truth: S looks (n_s, d).
+        shown: S looks (n_s, d).
         spread: (d,) of the truth over its frames.
     """
     delta = np.stack([b.mean(axis=0) - a.mean(axis=0) for a, b in zip(truth, shown, strict=True)])
-    z = np.minimum(np.abs(delta[1:] - delta[0]) / spread, CAP)
+    z = np.clip(np.abs(delta[1:] - delta[0]) / spread - SLACK, 0.0, CAP)
     return np.asarray(np.sqrt(np.mean([np.square(z[:, g]).mean(axis=1) for g in GROUPS], axis=0)))

@@ -190,11 +190,9 @@ def pair_view(first: TruthState, second: TruthState) -> PairView:
         near = kept & (depth <= np.median(depth[kept]))
         parallax = float(np.median(np.linalg.norm((pixels - turned)[kept], axis=-1)))
     angle = rotation_angle(move[:3, :3])
-    ground = level_ground(first, second)
-    bland = {factors: bland_map(there, second, np.linalg.inv(move), lens, ground) for factors, there in maps.items()}
-    return PairView(
-        maps=maps, bland=bland, kept=kept, near=near, parallax=parallax, rotation=angle, overlap=overlap
-    )
+    ground, back = level_ground(first, second), np.asarray(np.linalg.inv(move), np.float64)
+    bland = {factors: bland_map(there, second, back, lens, ground) for factors, there in maps.items()}
+    return PairView(maps=maps, bland=bland, kept=kept, near=near, parallax=parallax, rotation=angle, overlap=overlap)
 
 
 def level_ground(first: TruthState, second: TruthState) -> float | None:
