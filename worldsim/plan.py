@@ -19,7 +19,7 @@ from worldsim.worker_env import in_worker
 FAMILIES = frozenset(
     {
         *("fidelity", "geometry", "permanence", "interaction", "coherence", "control"),
-        *("distribution", "text", "policy", "learned"),
+        *("distribution", "text", "policy"),
     }
 )
 _STATE_FIELDS = frozenset({"world_from_camera", "intrinsics", "depth", "segmentation", "objects", "cells", "events"})
@@ -36,11 +36,11 @@ class Verdict:
 
 
 def resolve_metrics(names: Sequence[str]) -> list[type[Any]]:
-    """Metric classes by name or family; none given = all registered."""
+    """Metric classes by name or family; none given = all registered but those that need a file of weights."""
     known = registry.METRICS.names()
     families = {name.split(".")[0] for name in known}
     chosen: list[str] = []
-    for name in names or known:
+    for name in names or [k for k in known if not k.startswith("learned.")]:
         matches = [k for k in known if k == name or k.split(".")[0] == name]
         if not matches and ".py:" in name:
             matches = [name]

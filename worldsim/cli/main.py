@@ -23,6 +23,7 @@ COMMANDS = {
         "worldsim.cli.check:check",
         "check a model, env or metric by its contract, a run by its hashes",
     ),
+    "certify": ("worldsim.cli.certify:certify_command", "prove the metrics with planted faults: the response matrix"),
     "calibrate": ("worldsim.cli.calibrate:calibrate_command", "the hypothesis test: its thresholds and its own error"),
     "ls": ("worldsim.cli.inspect:ls_command", "list models, envs, metrics, controllers, scenarios or runs"),
     "show": ("worldsim.cli.inspect:show_command", "what a name means, or how a run ended"),
