@@ -26,7 +26,7 @@ _NEEDS = frozenset({"world_from_camera", "intrinsics", "marks", "variants"})
 
 
 class _Branching:
-    """Base: one world's panels to rows, rows to the mean of the worst kind. Subclasses give `spec` and `_judge`."""
+    """Base: one world's panels to rows, rows to the worst kind of each world. Subclasses give `spec` and `_judge`."""
 
     spec: ClassVar[MetricSpec]
 
@@ -46,18 +46,25 @@ class _Branching:
         raise NotImplementedError(f"{type(self).__name__} needs a method _judge(panels, source) that yields rows")
 
     def reduce(self, rows: Sequence[Observation]) -> Score:
-        """Weighted means within worlds, then over worlds, for each kind of action; the worst kind is the score."""
-        cells: dict[str, dict[int, list[float]]] = {}
+        """Weighted means of each kind of action within a world, the worst kind of each world, then over worlds.
+
+        Who shows the same whatever is pressed has at most one action right, so that one kind of it is wrong.
+        """
+        cells: dict[int, dict[str, list[float]]] = {}
         for r in sorted(rows, key=lambda r: (r.world, r.episode, r.arm, r.sample, r.event)):  # sums depend on order
             if r.outcome is not None:
-                at = cells.setdefault(str(r.details["kind"]), {}).setdefault(r.world, [0.0, 0.0])
+                at = cells.setdefault(r.world, {}).setdefault(str(r.details["kind"]), [0.0, 0.0])
                 at[0], at[1] = at[0] + r.outcome * r.weight, at[1] + r.weight
         if not cells:
             reasons = sorted({r.reason for r in rows if r.reason})
             return Score(value=None, unit=self.spec.unit, reason="; ".join(reasons) or "no observations")
-        kinds = {k: float(np.mean([a / b for a, b in own.values()])) for k, own in sorted(cells.items())}
+        means = [{kind: a / b for kind, (a, b) in own.items()} for own in cells.values()]
         worst = min if self.spec.higher_is_better else max
-        return Score(value=worst(kinds.values()), unit=self.spec.unit, details={"kinds": kinds})
+        value = float(np.mean([worst(own.values()) for own in means]))
+        kinds = {
+            k: float(np.mean([own[k] for own in means if k in own])) for k in sorted({k for m in means for k in m})
+        }
+        return Score(value=value, unit=self.spec.unit, details={"kinds": kinds})
 
 
 class Identification(_Branching):

@@ -37,6 +37,7 @@ COMMON = (
 )
 NEEDS = frozenset({"depth", "world_from_camera", "intrinsics"})
 ENDED = "the simulator ended the episode"
+UNREAD = "the motion cannot be read off the true frames"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +179,7 @@ class Motion:
         higher_is_better=True,
         floor="other-episode",
         requires=NEEDS,
-        undefined=(*COMMON, "the truth hardly moves in this way"),
+        undefined=(*COMMON, "the truth hardly moves", UNREAD),
         sensitive=frozenset({"lag", "drop", "flip", "gain", "freeze", "ignore-camera", "pan-by-itself"}),
         invariant=frozenset(
             {"tint", "vanish", "teleport", "swap", "edit-ignored", "edit-reverts", "edit-wrong-cell", "standstill"}
@@ -189,7 +190,9 @@ class Motion:
     )
 
     def observe(self, group: EpisodeGroup, source: str = "model") -> list[Observation]:
-        """One row for each episode, rollout and component ("yaw", ...), and one more where a simulator ended early.
+        """One row for each episode, rollout and component ("yaw", ...) in which the truth moves.
+
+        There is one more where a simulator ended early.
 
         Raises:
             ShapeError: If a rollout's frames differ in shape from the truth's.
@@ -210,10 +213,13 @@ class Motion:
         shown = np.nan_to_num(shown)
         wrong, still = motion.errors(shown, steps.seen, kept)
         moves = motion.enough(steps.seen, kept)
+        unread = motion.enough(steps.true, there[:, None] & np.ones((1, 4), bool))
+        if not (moves | unread).any():
+            yield row(name, episode, rollout, source, reason="the truth hardly moves")
         for c, component in enumerate(COMPONENTS):
             if not moves[c]:
-                reason = "the truth hardly moves in this way"
-                yield row(name, episode, rollout, source, event=component, reason=reason)
+                if unread[c]:
+                    yield row(name, episode, rollout, source, event=component, reason=UNREAD)
                 continue
             own = there if there.all() else there & (steps.stretch == 0)
             follows = motion.response(shown[own, c], steps.true[own, c])

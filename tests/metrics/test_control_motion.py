@@ -242,7 +242,9 @@ def test_bad_input_has_a_reason(cls: type[Any]) -> None:
     assert reasons(states=wide) == {"depth is not of the frame's size"}
     flat = np.full_like(np.asarray(e.truth.frames), 77)
     blind = reasons(frames=flat)  # what was pressed cannot be read, that nothing was pressed can
-    assert blind & {"the truth hardly moves in this way", "the key cannot be read off the true frames"}
+    assert blind & {"the motion cannot be read off the true frames", "the key cannot be read off the true frames"}
+    still = replace(e, truth=replace(e.truth, frames=flat, states=[states[0]] * len(states)))
+    assert cls().reduce(cls().observe((still,))).reason in ("the truth hardly moves", "no key with two labels")
     short = replace(e, context_length=len(e.truth.frames))
     assert {r.reason for r in cls().observe((short,))} == {"no predicted step"}
     assert cls().reduce([]).value is None
