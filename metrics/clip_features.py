@@ -59,6 +59,11 @@ def look(clip: Frames) -> Float:
     return _REMEMBERED("look", clip, _look)
 
 
+def palette(clip: Frames) -> Float:
+    """(T, H, W, 3) -> (16,): the second half of `look`."""
+    return look(clip)[SIZE:]
+
+
 def move(clip: Frames) -> Float:
     """(T, H, W, 3) -> (28,): motion in 16 numbers and its heading in 12; rounded to `DIGITS`."""
     return _REMEMBERED("move", clip, _move)

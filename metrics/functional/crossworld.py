@@ -101,8 +101,8 @@ def coverage(d_xx: Float, d_xy: Float, worlds: Index, counts: Float, k: int) -> 
     radius = np.partition(own, k - 1, axis=1)[:, k - 1]
     inside = d_xy + apart <= radius[:, None]
     weights = (counts / np.bincount(worlds))[worlds]
-    weights /= weights.sum()
-    return float(inside.any(axis=1) @ weights), float(inside.any(axis=0) @ weights)
+    whole = float(np.ones(len(weights)) @ weights)  # summed as the shares are: all of them is exactly 1
+    return float(inside.any(axis=1) @ weights) / whole, float(inside.any(axis=0) @ weights) / whole
 
 
 def between_variance(squares: Float, worlds: Index, counts: Float) -> float:
