@@ -7,9 +7,11 @@ of the metric as the model: every null of the battery, the truth run again, and 
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import overload
 
 from worldsim.errors import UnsupportedError
 from worldsim.nulls import NULLS, NullFrames
@@ -17,6 +19,7 @@ from worldsim.protocols import EpisodeGroup, Metric
 from worldsim.seeding import hash_seed
 from worldsim.sources import CachedFrames, MappedFrames
 from worldsim.summary import plain, summarise
+from worldsim.truth import TruthState
 from worldsim.types import Episode, Frames, FrameSource, Observation, Rollout, Trajectory
 
 __all__ = ["observe_all", "scores", "sort_rows", "summarise"]
@@ -108,12 +111,42 @@ def _undefined(metric: Metric, episode: Episode, source: str, reason: str) -> Ob
     )
 
 
+class _HeldStates(Sequence[TruthState]):
+    """Keeps the states that were asked for last: read once, and the same objects for all metrics and sources.
+
+    So what a metric derives from a state can be kept as long as that state is the same object. Bounded memory.
+    """
+
+    def __init__(self, source: Sequence[TruthState], limit: int = 128) -> None:
+        self._source, self._limit = source, limit
+        self._held: OrderedDict[int, TruthState] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @overload
+    def __getitem__(self, key: int) -> TruthState: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[TruthState]: ...
+    def __getitem__(self, key: int | slice) -> TruthState | Sequence[TruthState]:
+        if isinstance(key, slice):
+            return tuple(self[t] for t in range(*key.indices(len(self))))
+        t = range(len(self))[key]
+        if t not in self._held:
+            self._held[t] = self._source[t]
+            if len(self._held) > self._limit:
+                self._held.popitem(last=False)
+        self._held.move_to_end(t)
+        return self._held[t]
+
+
 def _hold(episode: Episode, others: Others | None) -> Episode:
-    """The same episode with its frames kept in memory once decoded, for all metrics and sources."""
+    """The same episode with its frames and states kept in memory once read, for all metrics and sources."""
     other = others(episode) if others is not None else episode.other
 
     def keep(trajectory: Trajectory) -> Trajectory:
-        return replace(trajectory, frames=CachedFrames(trajectory.frames))
+        states = None if trajectory.states is None else _HeldStates(trajectory.states)
+        return replace(trajectory, frames=CachedFrames(trajectory.frames), states=states)
 
     return replace(
         episode,
