@@ -22,6 +22,7 @@ from worldsim.metrics.fidelity import L1, PSNR, SSIM, L1Static
 from worldsim.plan import resolve_metrics
 from worldsim.protocols import EpisodeGroup
 from worldsim.score_workers import Task, observe_tasks
+from worldsim.scoring import observe_all
 from worldsim.store import RunStore
 from worldsim.types import Frames, Observation
 
@@ -172,3 +173,18 @@ def test_mistakes_are_answered() -> None:
 def test_rows_survive_the_pipe() -> None:
     rows: list[Any] = observe_tasks(load, tasks([0]), [L1Static])
     assert pickle.loads(pickle.dumps(rows)) == rows
+
+
+def test_a_state_is_read_once_for_all_metrics_and_sources() -> None:
+    """What a metric derives from a state can be kept while that state is the same object."""
+    (episode,) = load(0)
+    asked: list[int] = []
+
+    class Stored(list[Any]):
+        def __getitem__(self, key: Any) -> Any:
+            asked.append(key)
+            return replace(super().__getitem__(key))  # another object each time, as from disk
+
+    stored = replace(episode, truth=replace(episode.truth, states=Stored(episode.truth.states or ())))
+    rows = list(observe_all([L1Static(), L1Static()], [(stored,)]))
+    assert len(asked) == len(set(asked)) and rows == list(observe_all([L1Static(), L1Static()], [(episode,)]))
