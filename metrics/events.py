@@ -14,8 +14,11 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from worldsim.metrics.functional.alignment import REACH
 from worldsim.metrics.functional.half_life import half_life
 from worldsim.metrics.functional.hypothesis import Thresholds, judge, measure, region
 from worldsim.metrics.functional.places import nearest
@@ -41,6 +44,7 @@ class Question:
         names: (m,) index into `labels` of each drawn alternative.
         frames: Frame indices that are judged, a few in a row.
         renders: (n, P, m, H, W, 3) uint8: of each judged frame, candidate pose and alternative.
+        others: (n, H, W) bool, where the truth shows instances that the question is not about; nobody is asked there.
         true: The label that happened, or None if none of them did.
         away: Frame index of the mark `hidden`, or None where nothing is left.
         home: Frame indices of the views that were left and come back to.
@@ -52,6 +56,7 @@ class Question:
     names: tuple[int, ...]
     frames: tuple[int, ...]
     renders: Frames
+    others: NDArray[np.bool_]
     true: str | None
     away: int | None
     home: tuple[int, ...]
@@ -60,22 +65,28 @@ class Question:
     @cached_property
     def digest(self) -> bytes:
         """Of everything an answer depends on but the frame."""
-        return blake2b(self.renders.tobytes() + repr(self.names).encode(), digest_size=16).digest()
+        everything = self.renders.tobytes() + np.packbits(self.others).tobytes() + repr(self.names).encode()
+        return blake2b(everything, digest_size=16).digest()
 
     @cached_property
     def undefined(self) -> str | None:
         """Why the truth cannot decide it, or None."""
         if self.true is None:
             return "what happened is not among the alternatives"
-        pairs = [region(r, self.names).pair for views in self.renders for r in views]
-        evidence = measure(self.renders[0, 0, 0], self.renders[0], labels=self.names)
+        pairs = [
+            region(r, self.names, ignore).pair
+            for views, ignore in zip(self.renders, self.others, strict=True)
+            for r in views
+        ]
+        evidence = measure(self.renders[0, 0, 0], self.renders[0], labels=self.names, ignore=self.others[0])
         return evidence.reason if evidence.reason or min(pairs) else "two alternatives look the same"
 
     def answer(self, number: int, frame: Frames, thresholds: Thresholds) -> str:
         """The label that a frame shows in the place of `frames[number]`, or why none is believed."""
         key = (self.digest + bytes([number]), blake2b(frame.tobytes(), digest_size=16).digest(), thresholds)
         if key not in _answers:
-            verdict = judge(measure(frame, self.renders[number], labels=self.names), thresholds)
+            evidence = measure(frame, self.renders[number], labels=self.names, ignore=self.others[number])
+            verdict = judge(evidence, thresholds)
             _answers[key] = verdict.outcome if verdict.label is None else self.labels[verdict.label]
             if len(_answers) > _KEPT:
                 _answers.popitem(last=False)
@@ -144,11 +155,29 @@ def _question(episode: Episode, event: str, branches: Sequence[Branch], run: Seq
         names=tuple(labels.index(word) for word in words),
         frames=tuple(at),
         renders=renders,
+        others=np.stack([_others(episode, t, renders[i, 0]) for i, t in enumerate(at)]),
         true=equal[0] if equal else None,
         away=away,
         home=home,
         delay=next(d for d in DELAYS if d >= (at[0] - marks.get("departure", at[0]) if away is not None else 0)),
     )
+
+
+def _others(episode: Episode, frame: int, renders: Frames) -> NDArray[np.bool_]:
+    """(H, W) bool: pixels of instances of the truth that stand, for the most part, where all alternatives agree."""
+    nowhere = np.zeros(renders.shape[1:3], np.bool_)
+    states = episode.truth.states
+    ids = None if states is None else states[frame].segmentation
+    if ids is None:
+        return nowhere
+    core = region(renders).core
+    for one in np.unique(ids[ids > 0]):
+        own = ids == one
+        if (own & core).sum() < 0.5 * own.sum():
+            nowhere |= own
+    side = 2 * REACH + 1  # the low-pass brings them there
+    grown = cv2.dilate(nowhere.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    return np.asarray(grown & ~core | nowhere)
 
 
 class EventMetric:

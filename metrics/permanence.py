@@ -88,11 +88,16 @@ class Gap(EventMetric):
         """None unless the control rate exceeds chance by 0.2."""
         control = [r for r in rows if r.event.startswith("watched")]
         events = [r for r in rows if r.event.startswith("identity")]
-        rate, chance = balanced_accuracy(control), 1.0 / max(len({r.details["true"] for r in control}), 1)
+        rate, chance = balanced_accuracy(control), constant_answer(control)
         hidden = balanced_accuracy(events)
-        if rate is None or hidden is None or rate < chance + 0.2:
+        if rate is None or chance is None or hidden is None or rate < chance + 0.2:
             return None
         return rate - hidden
+
+    def chance(self, rows: Sequence[Observation]) -> float | None:
+        """What it costs one who draws all that is in view, and answers always the same about the rest."""
+        answer = constant_answer([r for r in rows if r.event.startswith("identity")])
+        return None if answer is None else 1.0 - answer
 
 
 class Evolution(EventMetric):

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from worldsim.metrics.functional.places import distances
-from worldsim.metrics.thresholds import thresholds_for
 from worldsim.protocols import EpisodeGroup
 from worldsim.types import Branch, Episode, MetricSpec, Observation, Rollout, Score
 
+KNOWN = 0.5  # of the distance: a frame farther from all views (correlation below 0.75) shows none of them
 CLOSE = 0.05  # of the distance: a true frame that another view resembles so much cannot be told from it
 
 
@@ -57,11 +57,10 @@ class Place:
         if reason is None and max(steps) > rollout.trajectory.last_valid_frame:
             reason = "the simulator ended the episode"
         if reason is None:
-            limit = thresholds_for(int(episode.truth.frames.shape[1])).residual
             for i, step in enumerate(steps):
                 found = distances(np.asarray(rollout.trajectory.frames[step]), np.stack([b.frames[i] for b in views]))
                 pick = int(found.argmin())
-                known = bool(found[pick] <= limit)  # else it shows none of them
+                known = bool(found[pick] <= KNOWN)
                 right = known and np.array_equal(views[pick].frames[i], np.asarray(episode.truth.frames[step]))
                 details |= {f"right_{i}": right, f"answer_{i}": views[pick].name if known else "none of them"}
             outcome = float(all(details[f"right_{i}"] for i in range(len(steps))))

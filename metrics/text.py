@@ -23,7 +23,7 @@ _UNDEFINED = (
     "the simulator ended the episode",
 )
 _INVARIANT = frozenset(
-    {"tint", "blur", "noise", "jpeg", "vanish", "teleport", "swap", "edit-ignored", "edit-reverts", "optimistic-reward"}
+    {"tint", "blur", "noise", "jpeg", "standstill", "edit-ignored", "edit-reverts", "optimistic-reward"}
 )
 
 

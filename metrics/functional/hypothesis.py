@@ -160,18 +160,31 @@ class Verdict:
     evidence: Evidence
 
 
-def region(renders: Frames, labels: Sequence[int] | None = None) -> Region:
-    """Where (m, H, W, 3) alternatives differ; pairs that share a label count for the core but not for the gate."""
+def region(renders: Frames, labels: Sequence[int] | None = None, ignore: Mask | None = None) -> Region:
+    """Where (m, H, W, 3) alternatives differ; pairs that share a label count for the core but not for the gate.
+
+    `ignore` (H, W) bool belongs to neither side.
+    """
     check_frames(renders, ndim=4, what="the renders")
     names = _labels(renders, labels)
     core = _core(renders)
+    context = ~_grow(core)
+    if ignore is not None:
+        core, context = core & ~ignore, context & ~ignore
     inner = np.zeros_like(core)
     inner[BORDER:-BORDER, BORDER:-BORDER] = True
     pixels = _differ(renders[:, core & inner]).sum(axis=-1)
-    return Region(core=core, context=~_grow(core), pair=int(pixels[names[:, None] != names].min()))
+    return Region(core=core, context=context, pair=int(pixels[names[:, None] != names].min()))
 
 
-def measure(frame: Frames, lattice: Frames, *, labels: Sequence[int] | None = None, shift: int = SHIFT) -> Evidence:
+def measure(
+    frame: Frames,
+    lattice: Frames,
+    *,
+    labels: Sequence[int] | None = None,
+    shift: int = SHIFT,
+    ignore: Mask | None = None,
+) -> Evidence:
     """Compares a frame with its alternatives.
 
     Args:
@@ -182,6 +195,7 @@ def measure(frame: Frames, lattice: Frames, *, labels: Sequence[int] | None = No
         labels: m whole numbers 0..L-1: which alternatives mean the same ("another kind", drawn as several). None = each
             its own.
         shift: Largest drift in px that is searched.
+        ignore: (H, W) bool, pixels that say nothing, as of things that the question is not about; None = none.
 
     Raises:
         ShapeError: If shapes or dtypes do not agree, or there are fewer than two labels.
@@ -194,7 +208,7 @@ def measure(frame: Frames, lattice: Frames, *, labels: Sequence[int] | None = No
     names = _labels(poses[0], labels)
     count = int(names.max()) + 1
     blank = np.full(count, np.nan)
-    regions = [region(renders, labels) for renders in poses]
+    regions = [region(renders, labels, ignore) for renders in poses]
     pair = min(own.pair for own in regions)
     reason = _undefined(poses[0, 0], pair, regions[0].context)
     if reason is not None:

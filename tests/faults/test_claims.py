@@ -251,7 +251,7 @@ def test_the_edit_is_always_there() -> None:
     rest, use = blocks_key(), blocks_key(use=1)
     cheat = make_fault("always-the-edit", 1)
     np.testing.assert_array_equal(
-        show(cheat, blocks, actions=[rest, rest, rest, rest]), show(Oracle(), blocks, actions=[rest, use, rest, rest])
+        show(cheat, blocks, actions=[rest, rest, rest, rest]), show(Oracle(), blocks, actions=[use, rest, rest, rest])
     )
     np.testing.assert_array_equal(show(cheat, blocks, actions=blocks_tour()), show(Oracle(), blocks))
 

@@ -130,7 +130,7 @@ def measure_error(asked: Sequence[Asked], progress: Callable[[int], None] = lamb
 
 
 def _look(question: Question, frame: Frames) -> Evidence:
-    return measure(frame, question.renders[0], labels=question.names)
+    return measure(frame, question.renders[0], labels=question.names, ignore=question.others[0])
 
 
 def lines(found: Calibration) -> list[str]:

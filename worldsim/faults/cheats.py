@@ -16,7 +16,7 @@ from worldsim.errors import WorldsimError
 from worldsim.faults.base import Fault, Notes
 from worldsim.faults.keys import is_nothing, with_use, without_camera
 from worldsim.faults.picture import to_bytes
-from worldsim.faults.views import camera, draw
+from worldsim.faults.views import draw
 from worldsim.nulls import context_mean, null_frame
 from worldsim.oracle import World
 from worldsim.protocols import TruthEnv
@@ -105,25 +105,22 @@ class FadeToMean(Fault):
 class AlwaysTheEdit(Cheat):
     """Shows a deed of the body whether or not there was one: presses `use` in the first pause with something in reach.
 
-    A pause is a no-op in a step whose camera stood still in the step before. Once the body has acted, nothing is added.
-    In the sham twin of a block that is placed, the pause is where the placing would be. A breaking it does not fake.
+    A pause is a no-op. Once the body has acted, nothing is added. In the sham twin of a block that is placed, the pause
+    is where the placing would be. A breaking it does not fake.
     """
 
     name = "always-the-edit"
-    needs = frozenset({"cells", "events", "depth", "world_from_camera"})
+    needs = frozenset({"cells", "events", "depth"})
 
     def _prepare(self, world: World, context: Frames, world_seed: int) -> Notes:
-        return {"acted": False, "pose": np.full((4, 4), np.nan)}
+        return {"acted": False}
 
     def _act(self, world: World, notes: Notes, action: ArrayTree) -> ArrayTree:
         if not notes["on"] or notes["acted"]:
             return action
-        truth = world.env.truth()
-        pose, depth = camera(world.env), truth.depth
-        still, notes["pose"] = np.array_equal(pose, notes["pose"]), pose.copy()
-        space = world.env.action_space
+        depth, space = world.env.truth().depth, world.env.action_space
         near = depth is not None and depth[depth.shape[0] // 2, depth.shape[1] // 2] <= REACH
-        if still and near and is_nothing(space, action):
+        if near and is_nothing(space, action):
             return with_use(space, action)
         return action
 
