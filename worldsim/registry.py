@@ -172,6 +172,7 @@ METRICS: Registry[type[Any]] = Registry(
         "geometry.tsed": "worldsim.metrics.geometry:Tsed",
         "geometry.self_pose": "worldsim.metrics.geometry:SelfPose",
         "coherence.place": "worldsim.metrics.place:Place",
+        "coherence.drift": "worldsim.metrics.drift:Drift",
         "coherence.revisit": "worldsim.metrics.coherence:Revisit",
         "coherence.horizon": "worldsim.metrics.coherence:Horizon",
         "control.branch": "worldsim.metrics.control_branch:Identification",
