@@ -202,7 +202,7 @@ class Horizon(FrameMetric):
         unit="1",
         range=(0.0, 1.0),
         higher_is_better=True,
-        floor="noise",
+        floor="frozen",
         requires=frozenset({"world_from_camera"}),
         undefined=(
             "no predicted frame",
@@ -215,7 +215,7 @@ class Horizon(FrameMetric):
         ),
         sensitive=frozenset({"yaw-drift", "reseed"}),
         invariant=PICTURE | {"colour-fade"},
-        source="share of frames nearer to the truth's own than to each of 8 or more decoys; 1 - correlation at 32 px",
+        source="share of frames nearer to the true one than to each of 8 or more decoys, and correlated with it above 0.65",
         summary="How long does the view shown belong to this moment of this world?",
         power=0.02,
     )
@@ -249,7 +249,8 @@ class Horizon(FrameMetric):
             return None, "the view looks like one of the context's", 1.0, {}
         if len(rivals) < 1 + self.least:
             return None, f"fewer than {self.least} decoys that look different", 1.0, {}
-        return float(functional.nearest_is_first(functional.thumbnail(shown), rivals)), None, 1.0, {}
+        right = functional.nearest_is_first(functional.thumbnail(shown), rivals, functional.LOST)
+        return float(right), None, 1.0, {}
 
     def reduce(self, rows: Sequence[Observation]) -> Score:
         """The rate, its curve, and `until`: the last horizon before the rate falls below one half."""

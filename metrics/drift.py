@@ -31,42 +31,44 @@ class Drift(EventMetric):
         floor="context-mean",
         undefined=(
             "fewer than two segments",
-            "the true frames do not differ in any feature",
+            "the true clips do not differ in any feature",
             "the simulator ended the episode",
         ),
         sensitive=frozenset({"colour-fade", "yaw-drift", "reseed"}),
         invariant=PICTURE,
-        source="worst segment of rms |delta_s - delta_1| / spread, delta = mean look shown - true, up to 3",
+        source="worst segment of rms |delta_s - delta_0| / spread, delta = mean look shown - true, up to 3",
         summary="Does the world keep its look from segment to segment?",
         power=0.05,
     )
     segments: int = 16  # at most, spread evenly
     frames: int = 8  # looked at in each
+    reference: int = 4  # first predicted frames, with which all others are compared: a constant change is no drift
 
     def events(self, episode: Episode, shown: FrameSource, end: int) -> Iterator[Event]:
-        """One event a segment after the first; `delay` is the horizon of its last frame."""
+        """One event a segment; `delay` is the horizon of its last frame."""
         first, last = max(episode.context_length, 1), episode.truth.last_valid_frame
         size = 32 if last - first + 1 >= 128 else 8
         count = (last - first + 1) // size
         if count < 2:
             raise UnsupportedError("fewer than two segments")
-        chosen = np.unique(np.linspace(0, count - 1, min(count, self.segments)).round().astype(int))
+        chosen = [int(k) for k in np.unique(np.linspace(0, count - 1, min(count, self.segments)).round())]
         pick = np.unique(np.linspace(0, size - 1, min(size, self.frames)).round().astype(int))
-        at = [tuple(int(t) for t in first + k * size + pick) for k in chosen]
-        masks, true_frames = Identity(episode.truth.states), Identity(episode.truth.frames)
-        true = [_true_look(true_frames, t) for t in at]
-        spread = _spread(np.concatenate(true))
-        if at[0][-1] > end:
+        reference = tuple(range(first, first + self.reference))
+        at = [reference, *(tuple(int(t) for t in first + k * size + pick) for k in chosen)]
+        truth, states = Identity(episode.truth.frames), Identity(episode.truth.states)
+        true = [_true_look(truth, t) for t in at]
+        spread = features.fit_scale(np.concatenate(true)).spread
+        if reference[-1] > end:
             raise UnsupportedError("the simulator ended the episode")
-        tone = functional.fit_tone(_gather(shown, at[0]), _gather(episode.truth.frames, at[0]))
-        alive = [t for t in at if t[-1] <= end]
+        tone = functional.fit_tone(_gather(shown, reference), _gather(truth.thing, reference))
         own = [
-            functional.look(_static(masks, true_frames, t, functional.toned(_gather(shown, t), tone))) for t in alive
+            functional.look(_static(states, truth, t, functional.toned(_gather(shown, t), tone)))
+            for t in at
+            if t[-1] <= end
         ]
         values = functional.drift(true[: len(own)], own, spread)
-        for k, frames in enumerate(at[1:]):
-            delay = first + int(chosen[k + 1] + 1) * size - first
-            name = f"{frames[0]}-{frames[-1]}"
+        for k, (number, frames) in enumerate(zip(chosen, at[1:], strict=True)):
+            name, delay = f"{frames[0]}-{frames[-1]}", (number + 1) * size
             if k < len(values):
                 yield name, delay, float(values[k]), None, {}
             else:
@@ -102,10 +104,6 @@ def _static(states: Identity, truth: Identity, frames: tuple[int, ...], shown: N
             mask = geometry.grow(ids > 0, geometry.EDGE_MARGIN)
             out[k][mask] = frame_at(truth.thing, t)[mask]
     return out
-
-
-def _spread(looks: Float) -> Float:
-    return features.fit_scale(looks).spread
 
 
 def _gather(source: FrameSource, frames: Sequence[int]) -> Frames:
