@@ -193,7 +193,10 @@ def test_a_metric_is_scored_where_some_clips_have_what_it_needs(folders: Folders
     clips = match(folders.generated, folders.truth, Options(context=C)).clips
     assert verdict(L1Static.spec, clips).scored and "1 of 2 clips lack" in str(verdict(L1Static.spec, clips).reason)
     still = match(folders.generated, folders.truth, Options(context=C, static=True)).clips
-    assert "segmentation" in still[1].known and not (load((still[1], None))[0].truth.states or ())[0].segmentation.any()
+    assert (
+        still[1].known == {"segmentation", "worlds"}
+        and not (load((still[1], None))[0].truth.states or ())[0].segmentation.any()
+    )
 
 
 def test_fewer_clips_than_worlds_needed_give_no_number(folders: Folders) -> None:

@@ -39,8 +39,8 @@ class Beside:
 
     @property
     def known(self) -> frozenset[str]:
-        """Fields that metrics may require."""
-        return frozenset(self.fields) | ({"segmentation"} if self.static else set())
+        """What metrics may require: the fields, and "worlds", for each clip is one of several."""
+        return frozenset(self.fields) | {"worlds"} | ({"segmentation"} if self.static else set())
 
 
 def check(clip: Beside) -> list[str]:

@@ -82,7 +82,7 @@ class Clip:
 
     @property
     def known(self) -> frozenset[str]:
-        """Fields of the truth that metrics may require."""
+        """What metrics may require."""
         return self.beside.known
 
 
@@ -253,7 +253,7 @@ def load(data: tuple[Clip, Clip | None]) -> EpisodeGroup:
     actions: Any = np.zeros((clip.length - 1, 0), np.float32)
     if "actions" in clip.fields:
         actions = np.array(read_array(clip.fields["actions"])[: clip.length - 1])
-    states = ClipStates(clip.beside) if clip.known - {"actions", "prompts"} else None
+    states = ClipStates(clip.beside) if clip.known - {"actions", "prompts", "worlds"} else None
     prompt = read_text(clip.fields["prompts"]) if "prompts" in clip.fields else ""
     shown_for = ((0, prompt),) if prompt else ()
     episode = Episode(
