@@ -89,8 +89,13 @@ def build_report(run: Path, out: Path | None = None, *, single_file: bool = Fals
     links = place_media(page.players, folder / "media", single_file=single_file)
     template = environment().get_template("page.html")
     html = template.render(page=page, links=links, css=asset("page.css"), js=asset("page.js"))
-    index = folder / "index.html"
-    fresh = folder / ".index.html.new"  # a reader never sees half a page
-    fresh.write_text(html, encoding="utf-8")
-    fresh.replace(index)
-    return index
+    return write_page(folder / "index.html", html)
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Puts a file into place in one step, so that a reader never sees half of it; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+    return path

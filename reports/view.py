@@ -83,9 +83,19 @@ def plain_value(value: Any) -> str:
     return str(value)
 
 
+def fingerprint_lines(mark: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The machine, as label and text ("" where it is not known)."""
+    processor = (str(mark[k]) + (" cores" if k == "cores" else "") for k in ("cpu", "cores") if mark.get(k))
+    return (
+        ("python", str(mark.get("python") or "")),
+        ("platform", str(mark.get("platform") or "")),
+        ("processor", " · ".join(processor)),
+    )
+
+
 def provenance(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The fingerprint as label and text; what is not known is left out."""
-    mark, suite, model = run.get("fingerprint") or {}, run.get("suite") or {}, run.get("model") or {}
+    suite, model = run.get("suite") or {}, run.get("model") or {}
     spent = run.get("seconds") or {}
     spec = " · ".join(
         f"{key.replace('_', ' ')} {plain_value(value)}"
@@ -100,12 +110,7 @@ def provenance(run: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("seed", str(run.get("seed", ""))),
         ("config sha256", str(run.get("config_sha256") or "")),
         ("worldsim", str(run.get("worldsim") or "")),
-        ("python", str(mark.get("python") or "")),
-        ("platform", str(mark.get("platform") or "")),
-        (
-            "processor",
-            " · ".join(str(mark[k]) + (" cores" if k == "cores" else "") for k in ("cpu", "cores") if mark.get(k)),
-        ),
+        *fingerprint_lines(run.get("fingerprint") or {}),
         ("started", str(run.get("created") or "")),
         ("finished", str(run.get("finished") or "")),
         ("time", " · ".join(f"{stage} {numbers.seconds(s)}" for stage, s in spent.items() if s is not None)),

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.certified import certified_metrics
 from worldsim.estimators import Estimator, estimator, horizons_of, table, world_means
 from worldsim.nulls import NULLS
 from worldsim.protocols import Averaging, Guessing, Metric
@@ -187,7 +188,7 @@ class _Part:
             "skill_high": plain(float(high[j])) if skilled else None,
             "unit": spec.unit,
             "higher_is_better": spec.higher_is_better,
-            "certified": False,  # `certify` knows, not the summary
+            "certified": certified_metrics().get(spec.name) == spec.version,
             "floor_name": self.floor_name,
             "ceiling_name": "codec" if self.uses_codec else "re-run",
             "nulls": {

@@ -1,0 +1,84 @@
+"""Which metrics are certified: those that met every expectation in the release's response matrix, and in which version.
+
+The list is packaged beside this file. `python -m worldsim.certified MATRIX.json` writes it from a certification.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from worldsim.errors import StoreError, WorldsimError
+
+FILE = Path(__file__).with_name("certified.json")
+
+
+@cache
+def certified_metrics(path: Path = FILE) -> Mapping[str, int]:
+    """Metric -> the version that passed. Another version of it is another metric, and has proved nothing.
+
+    Raises:
+        StoreError: If the file does not hold such a list.
+    """
+    found = _object(path)
+    if not all(isinstance(v, int) and not isinstance(v, bool) for v in found.values()):
+        raise StoreError(f"{path} should map metrics to whole versions, got {found}. Write it with {_USAGE}")
+    return MappingProxyType(found)
+
+
+def certified_in(document: Mapping[str, Any]) -> dict[str, int]:
+    """The metrics that a response matrix certifies: all + and 0 cells pass, and at least one is +.
+
+    Args:
+        document: `matrix.json` as read.
+    """
+    out: dict[str, int] = {}
+    for name, about in document["metrics"].items():
+        cells = [row for row in document["rows"] if row["metric"] == name and row["expected"] in ("+", "0")]
+        moved = any(row["expected"] == "+" for row in cells)
+        if moved and all(row["verdict"] == "pass" for row in cells):
+            out[name] = int(about["version"])
+    return out
+
+
+def main(args: Sequence[str]) -> int:
+    """Writes the packaged list from a response matrix and says who is in it; returns the exit code."""
+    if len(args) != 1 or args[0] in ("-h", "--help"):
+        print(f"usage: {_USAGE}")
+        return 0 if args and args[0] in ("-h", "--help") else 2
+    try:
+        document = _object(Path(args[0]))
+        found = certified_in(document)
+    except WorldsimError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        print(f"{args[0]} should be the matrix.json of a certification, but: {error!r}", file=sys.stderr)
+        return 1
+    FILE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    left = [name for name in document["metrics"] if name not in found]
+    print(f"certified, {len(found)} of {len(found) + len(left)}: {', '.join(found) or 'none'}")
+    print(f"not certified: {', '.join(left) or 'none'}")
+    return 0
+
+
+_USAGE = "python -m worldsim.certified MATRIX.json"
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} should be JSON, but: {error}. Write the list with {_USAGE}") from error
+    if not isinstance(found, dict):
+        raise StoreError(f"{path} should hold a JSON object, got {type(found).__name__}. Write it with {_USAGE}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
