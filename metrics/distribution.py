@@ -187,7 +187,7 @@ class Frechet(SetMetric):
 
     def describe(self, clip: Frames) -> Float:
         """Look and motion, projected to 8 numbers by a fixed random matrix."""
-        return np.round(np.concatenate([clips.look(clip), clips.move(clip)]) @ _PROJECT, clips.DIGITS) + 0.0
+        return np.asarray(np.round(np.concatenate([clips.look(clip), clips.move(clip)]) @ _PROJECT, clips.DIGITS) + 0.0)
 
     def tables(self, x: Float, y: Float, worlds: NDArray[np.intp]) -> dict[str, Float]:
         """None: moments of a half are as quick as a lookup."""

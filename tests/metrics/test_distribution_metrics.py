@@ -208,7 +208,7 @@ def test_copies_count_and_identity_is_kept_where_the_world_is_renamed() -> None:
     rows = rows_of(metric, blurred)
     copies = [replace(r, world=r.world + 10**6, episode=r.episode + "#1") for r in rows if r.world == 100]
     weighted = metric.reduce([*rows, *copies]).value
-    lost = [replace(r, details=r.details | {"world": r.world}) for r in copies]
+    lost = [replace(r, details=dict(r.details) | {"world": r.world}) for r in copies]
     naive = dist.MMDAppearance().reduce([*rows, *lost]).value
     gram = metric._held["model"].sets.tables["gram"]
     counts = np.ones(WORLDS)
@@ -366,7 +366,7 @@ def test_variance_between_worlds_is_unbiased_whatever_varies_within() -> None:
         rng = np.random.default_rng(s)
         items = np.repeat(rng.normal(0, 2.0, (10, 1)), 3, axis=0) + rng.normal(0, 3.0, (30, 1))
         found.append(crossworld.between_variance(np.square(items - items.T), np.repeat(np.arange(10), 3), np.ones(10)))
-    assert np.mean(found) == pytest.approx(4.0, abs=4 * np.std(found) / math.sqrt(200))
+    assert np.mean(found) == pytest.approx(4.0, abs=4 * float(np.std(found)) / math.sqrt(200))
     assert math.isnan(crossworld.between_variance(np.ones((4, 4)), np.arange(4), np.ones(4)))
 
 
