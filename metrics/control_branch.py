@@ -181,7 +181,7 @@ class Gain(_Difference):
         name="control.gain",
         version=1,
         unit="log2",
-        range=(0.0, branching.NO_GAIN),
+        range=(0.0, 4.0),
         higher_is_better=False,
         floor="frozen",
         requires=_NEEDS,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldsim.errors import UnsupportedError
-from worldsim.metrics.control_motion import COMMON, ENDED, KINDS, NEEDS, measure, row, worst_kind
+from worldsim.metrics.control_motion import COMMON, ENDED, KINDS, measure, row, worst_kind
 from worldsim.metrics.functional import inverse_dynamics as functional
 from worldsim.metrics.functional.egomotion import COMPONENTS
 from worldsim.protocols import EpisodeGroup
@@ -25,7 +25,7 @@ class InverseDynamics:
         range=(0.0, 1.0),
         higher_is_better=True,
         floor="other-episode",
-        requires=NEEDS,
+        requires=frozenset({"depth", "world_from_camera", "intrinsics"}),
         undefined=(*COMMON, "the key cannot be read off the true frames", "no key with two labels"),
         sensitive=frozenset({"lag", "drop", "flip", "gain", "freeze", "ignore-camera", "pan-by-itself"}),
         invariant=frozenset(

@@ -88,6 +88,7 @@ def test_direction_and_gain_of_known_differences() -> None:
     assert branching.direction(0 * x, x) == 0.0
     assert branching.gain(x, x) == 0.0
     assert branching.gain(0.5 * x, x) == pytest.approx(1.0) and branching.gain(2 * x, x) == pytest.approx(1.0)
+    assert Gain.spec.range == (0.0, branching.NO_GAIN)
     assert branching.gain(0 * x, x) == branching.gain(1e6 * x, x) == branching.NO_GAIN
     assert branching.leak(0.0, 0.1) == 0.0 and branching.leak(0.05, 0.1) == 0.5
     assert branching.leak(0.3, 0.1) == branching.leak(0.0, 0.0) == 1.0
