@@ -34,7 +34,7 @@ def scored(metric: Any, groups: list[EpisodeGroup]) -> Score:
 
 
 def planted(fault: str, severity: float) -> list[EpisodeGroup]:
-    return [worlds.group(seed, fault, severity) for seed in SEEDS]
+    return [worlds.group(seed, fault, severity) for seed in (SEEDS if severity == 0 else SEEDS[:1])]
 
 
 def changed(group: EpisodeGroup, variant: str, change: Callable[[Episode], Episode]) -> EpisodeGroup:
@@ -108,7 +108,7 @@ def test_pairs_of_different_kinds_say_nothing() -> None:
 @pytest.mark.parametrize("cls", ALL, ids=IDS)
 def test_the_contract_holds(cls: type[Any]) -> None:
     assert isinstance(cls(), Metric)
-    report = check_metric(cls, episodes=planted("lag", 0))
+    report = check_metric(cls, episodes=[worlds.group(0)])
     assert report.ok, str(report)
 
 
