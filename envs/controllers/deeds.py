@@ -6,20 +6,24 @@ Each acts after the context, leaves, and returns; its sham twin moves the same w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldsim import trees
 from worldsim.envs.controllers.motions import act, look_at, press, turn_by, turn_to, wait, walk_to
-from worldsim.envs.controllers.pose import bearing, ground_distance, heading, yaw_to
+from worldsim.envs.controllers.pose import bearing, ground_distance, heading, wrap, yaw_to
 from worldsim.envs.controllers.probes import leave_and_return
-from worldsim.envs.controllers.scene import Motion, Scene
-from worldsim.envs.controllers.sight import box_in_view, cell_box, clearance
-from worldsim.envs.controllers.survey import departure_yaw, find_floor, find_object, finish_context
+from worldsim.envs.controllers.scene import Aborted, Motion, Press, Scene
+from worldsim.envs.controllers.sight import box_in_view, cell_box, free_cells
+from worldsim.envs.controllers.survey import FRAMES_KNOWN, departure_yaw, find_floor, find_object, finish_context
 
-REACH = 2.6  # metres to stand from what is used: within the arm's 5 m, and large in the picture
+Vector: TypeAlias = NDArray[np.float64]  # (3,) metres
+
+REACH = 2.6  # metres to stand from what is used: large in the picture
+ARM = 4.2  # metres along the ground from which the arm, 5 m from the eye, reaches the floor as well
 
 
 def place_leave_return(
@@ -76,6 +80,8 @@ def break_leave_return(
     yield from _aim_at_floor(scene)
     yield from press({"use": 1})
     _note_deed(scene)
+    if scene.t > scene.context - FRAMES_KNOWN:
+        scene.abort("the block was put down too late to be seen in three frames of the context")
     yield from finish_context(scene)
     yield from look_at(scene, cell_box(scene.focus["cell"])[0])
     scene.mark("before")
@@ -122,33 +128,49 @@ def use_leave_return(
 
 
 def pick_up_put_down(
-    scene: Scene, *, kinds: Sequence[str] = ("crate", "gem"), slot: int = 9, far: float = 7.0, window: int = 5
+    scene: Scene,
+    *,
+    kinds: Sequence[str] = ("crate", "gem"),
+    slot: int = 9,
+    far: float = 7.0,
+    angle: float = 90.0,
+    hold: int = 4,
+    leave: float = 0.0,
+    window: int = 5,
 ) -> Motion:
-    """Takes a thing, turns, puts it down elsewhere, and looks at both places: it must be in one of them only."""
+    """Takes a thing and puts it down beside its place, leaves, returns: it must be in one of the two places only.
+
+    Both places are in view at the mark `acted` and at the return. In the sham twin the thing is never taken.
+    """
     yield from find_object(scene, kinds, near=1.0, far=far)
     target = scene.focus["object_id"]
     yield from _approach(scene, target)
     origin = scene.object(target).position.copy()
     scene.focus["taken_from"] = _base(scene, target)
+    cell = yield from _beside(scene, origin)
+    centre, size = cell_box(cell)
+    scene.focus |= {"cell": list(cell), "put_at": [float(centre[0]), float(cell[1]), float(centre[2])]}
+    yield from look_at(scene, origin)
     yield from press({f"hotbar.{slot}": 1})
     scene.mark("before")
     yield from act({"use": 1})
+    yield from look_at(scene, centre - np.array([0.0, 0.5, 0.0]))
+    yield from act({"use": 1})
     yield from wait(1)
+    if not scene.sham and ground_distance(scene.object(target).position, centre) > 0.1:
+        scene.abort("the thing could not be put down beside its place")
+    yield from look_at(scene, (origin + centre) / 2)
     scene.mark("acted")
-    eye = scene.pose.eye
-    yield from turn_to(scene, max((yaw_to(eye, origin) + t for t in (80.0, -80.0)), key=lambda y: _room(scene, y)))
-    # Where it will come to stand; in the sham twin it never does, but its alternatives need the place all the same.
-    ahead = eye + 1.2 * heading(scene.pose.yaw)
-    scene.focus["put_at"] = [float(ahead[0]), scene.focus["taken_from"][1], float(ahead[2])]
-    yield from act({"drop": 1})
-    yield from wait(1)
-    if not scene.sham:
-        scene.focus["put_at"] = _base(scene, target)
-    scene.mark("put_down")
-    yield from wait(2)
-    yield from look_at(scene, origin)
-    scene.mark("return")
-    yield from wait(window - 1)
+    item = scene.object(target)
+    yield from leave_and_return(
+        scene,
+        lambda: not (box_in_view(scene.truth, origin, item.size) or box_in_view(scene.truth, centre, size)),
+        angle=angle,
+        hold=hold,
+        leave=leave,
+        window=window,
+        away_from=bearing(scene.truth, (origin + centre) / 2),
+    )
 
 
 def evolve_unseen(
@@ -214,6 +236,7 @@ def reveal(scene: Scene, *, angle: float = 90.0, window: int = 5) -> Motion:
     balanced branch point that tells it, see `worldsim.types.BranchPoint`). The focus gets `spot`: where, on the floor.
     """
     yield from find_floor(scene, linger=False)
+    yield from wait(FRAMES_KNOWN - 1)  # that the place is free is seen, too
     centre, size = cell_box(scene.focus["cell"])
     scene.focus["spot"] = [float(centre[0]), float(centre[1]) - 0.5, float(centre[2])]
     side = -1.0 if bearing(scene.truth, centre) > 0 else 1.0
@@ -296,17 +319,30 @@ def _approach(scene: Scene, target: int) -> Motion:
     eye = scene.pose.eye
     distance = ground_distance(eye, position)
     if distance > REACH:
-        yield from walk_to(scene, eye + (distance - REACH) * heading(yaw_to(eye, position)), tolerance=0.3)
+        try:
+            yield from walk_to(scene, eye + (distance - REACH) * heading(yaw_to(eye, position)), tolerance=0.3)
+        except Aborted:
+            if ground_distance(scene.pose.eye, position) > ARM:
+                raise
     yield from look_at(scene, scene.object(target).position)
+
+
+def _beside(scene: Scene, origin: Vector) -> Generator[Press, None, tuple[int, int, int]]:
+    """Turns a little until a free cell is in view that stands well aside of a place, and can be seen with it."""
+    home, eye = scene.pose, scene.pose.eye
+    for turn in (0.0, 15.0, -15.0, 25.0, -25.0):
+        yield from turn_to(scene, home.yaw + turn, home.pitch)
+        for cell in free_cells(scene.truth, 1.8, 4.0):
+            centre, _ = cell_box(cell)
+            aside = abs(wrap(yaw_to(eye, centre) - yaw_to(eye, origin)))
+            if 20.0 <= aside <= 40.0 and ground_distance(centre, origin) > 1.2:
+                return cell
+    scene.abort("no free floor beside the thing")
 
 
 def _base(scene: Scene, target: int) -> list[float]:
     item = scene.object(target)
     return [float(v) for v in item.position - np.array([0.0, item.size[1] / 2, 0.0])]
-
-
-def _room(scene: Scene, yaw: float) -> float:
-    return min(4.0, clearance(scene.truth, yaw - scene.pose.yaw))
 
 
 def _changing_cell(scene: Scene, reach: float = 16.0) -> tuple[int, int, int] | None:

@@ -23,7 +23,7 @@ from worldsim.envs.controllers.motions import (
     walk_to,
 )
 from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, heading, yaw_to
-from worldsim.envs.controllers.scene import Motion, Scene
+from worldsim.envs.controllers.scene import Aborted, Motion, Scene
 from worldsim.envs.controllers.sight import box_corners, box_in_view, clearance, covered, hiding_places
 from worldsim.envs.controllers.survey import face_target, find_object, finish_context
 from worldsim.truth import ObjectState
@@ -56,7 +56,7 @@ def look_away_return(
         hold=hold,
         leave=leave,
         window=window,
-        away_from=bearing(scene.truth, item.position),
+        away_from=float(np.mean([bearing(scene.truth, place) for place in _places(scene, item)])),
     )
     if not change and scene.pixels(target) < scene.min_px:
         scene.abort("the instance is not in view at the return")
@@ -86,10 +86,14 @@ def _before(scene: Scene, target: int) -> ObjectState:
 
 def _out_of_view(scene: Scene, item: ObjectState) -> bool:
     """Whether neither the place of an instance nor the other place where it could stand is in view."""
-    places = [item.position]
-    if "moved_to" in scene.focus:
-        places.append(np.asarray(scene.focus["moved_to"]) + np.array([0.0, item.size[1] / 2, 0.0]))
-    return not any(box_in_view(scene.truth, place, item.size) for place in places)
+    return not any(box_in_view(scene.truth, place, item.size) for place in _places(scene, item))
+
+
+def _places(scene: Scene, item: ObjectState) -> list[NDArray[np.float64]]:
+    """Where an instance stands, and where else it could."""
+    spot = scene.focus.get("moved_to")
+    other = [] if spot is None else [np.asarray(spot) + np.array([0.0, item.size[1] / 2, 0.0])]
+    return [item.position, *other]
 
 
 def leave_and_return(
@@ -176,19 +180,43 @@ def a_b_c_a(scene: Scene, *, metres: float = 5.0, spread: float = 50.0, window: 
     yield from wait(window - 1)
 
 
-def orbit(scene: Scene, *, degrees: float = 90.0, kinds: Sequence[str] = (), step: float = 15.0) -> Motion:
-    """Walks around an instance, which stays in the middle of the view, then back: the same thing from all sides."""
-    yield from find_object(scene, kinds, near=1.5, far=5.0)
+def orbit(
+    scene: Scene,
+    *,
+    degrees: float = 90.0,
+    kinds: Sequence[str] = (),
+    far: float = 9.0,
+    radius: float = 3.5,
+    step: float = 15.0,
+) -> Motion:
+    """Walks around an instance, which stays in the middle of the view: the same thing from several sides.
+
+    It walks up to `radius` first. Where the way is blocked it goes the other way round; half of `degrees` is the least.
+    """
+    yield from find_object(scene, kinds, far=far)
     target = scene.object(scene.focus["object_id"])
     centre = target.position
+    gap = ground_distance(scene.pose.eye, centre) - radius
+    if gap > 0.0:
+        yield from walk_to(scene, scene.pose.eye + gap * heading(yaw_to(scene.pose.eye, centre)), tolerance=0.25)
     yield from look_at(scene, centre)
     scene.mark("departure")
-    radius = ground_distance(scene.pose.eye, centre)
-    start = yaw_to(centre, scene.pose.eye)
-    for part in range(1, math.ceil(degrees / step) + 1):
-        goal = centre + radius * heading(start + min(part * step, degrees))
-        yield from walk_to(scene, goal, tolerance=0.25, face=False)
-        yield from look_at(scene, centre)
+    start = around = yaw_to(centre, scene.pose.eye)
+    length = ground_distance(scene.pose.eye, centre)
+    for side in (1, -1):
+        for _ in range(math.ceil(degrees / step)):
+            goal = centre + length * heading(around + side * step)
+            try:
+                yield from walk_to(scene, goal, tolerance=0.25, face=False)
+            except Aborted:
+                break
+            around += side * step
+            yield from look_at(scene, centre)
+        if abs(around - start) >= degrees / 2:
+            break
+    if abs(around - start) < degrees / 2:
+        scene.abort("the way around the instance is blocked on both sides")
+    yield from look_at(scene, centre)
     scene.mark("return")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
 from worldsim.envs.controllers.motions import MAX_TURN, press, turn_to, wait
 from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, pitch_to, wrap, yaw_to
-from worldsim.envs.controllers.scene import Motion, Scene
-from worldsim.envs.controllers.sight import cell_box, free_cells, is_free, on_floor, seen
+from worldsim.envs.controllers.scene import Motion, Press, Scene
+from worldsim.envs.controllers.sight import cell_box, clearance, free_cells, is_free, on_floor, seen
 from worldsim.truth import ObjectState
 
 FRAMES_KNOWN = 3  # a fact is scored only if it was visible in that many context frames
@@ -44,21 +44,7 @@ def find_object(
     candidates = _candidates(scene, kinds, near, far)
     if not candidates:
         scene.abort(f"no {' or '.join(kinds) or 'instance'} between {near:g} and {far:g} m")
-    edge = half_view(scene.truth) - 12.0
-    while True:
-        candidates = _candidates(scene, kinds, near, far)
-        target = next((o for o in candidates if _well_in_view(scene, o, edge)), None)
-        if target is not None:
-            break
-        if scene.t > scene.context - FRAMES_KNOWN:
-            scene.abort("no instance came into view during the context")
-        # The nearest direction first. What should be in view and is not stands behind something; what is small is far.
-        aside = [o for o in candidates if o.visible_px or abs(bearing(scene.truth, o.position)) > edge]
-        if not aside:
-            scene.abort("every instance stands behind something")
-        turn = bearing(scene.truth, aside[0].position)
-        nearer = {"forward": 1} if abs(turn) <= edge else {}
-        yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN))), **nearer})
+    target = yield from _bring_into_view(scene, kinds, near, far)
     scene.focus |= {"object_id": target.id, "kind": target.kind}
     if change:
         yield from _announce_change(scene, target)
@@ -67,6 +53,51 @@ def find_object(
     yield from finish_context(scene, glance=-4.0 * side)
     if scene.seen.get(target.id, 0) < min(FRAMES_KNOWN, scene.context):
         scene.abort("the instance was visible in fewer than three frames of the context")
+
+
+def _bring_into_view(
+    scene: Scene, kinds: Sequence[str], near: float, far: float
+) -> Generator[Press, None, ObjectState]:
+    """Turns to the nearest candidate and walks up to it, around what it stands behind, until one is well in view."""
+    edge = half_view(scene.truth) - 12.0
+    chosen: int | None = None
+    hidden: set[int] = set()
+    while True:
+        candidates = _candidates(scene, kinds, near, far)
+        target = next((o for o in candidates if _well_in_view(scene, o, edge)), None)
+        if target is not None:
+            return target
+        if scene.t > scene.context - FRAMES_KNOWN:
+            scene.abort("no instance came into view during the context")
+        if not candidates:
+            scene.abort("no instance is near enough to be recognised during the context")
+        # What should be in view and is not stands behind something; what is small is far.
+        behind = {o.id for o in candidates if not o.visible_px and abs(bearing(scene.truth, o.position)) <= edge}
+        hidden |= behind & {chosen}
+        if chosen in hidden or chosen not in {o.id for o in candidates}:
+            open_ones = [o.id for o in candidates if o.id not in behind | hidden]  # the nearest direction first
+            chosen = open_ones[0] if open_ones else None
+        if chosen is None:
+            yield from _walk_around(scene, candidates[0])
+            hidden.clear()
+            continue
+        item, eye = next(o for o in candidates if o.id == chosen), scene.pose.eye
+        turn = bearing(scene.truth, item.position)
+        nearer = {"forward": 1} if abs(turn) <= edge else {}
+        yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN))), **nearer})
+        if nearer and scene.t > 2 and ground_distance(eye, scene.pose.eye) < 0.02:
+            yield from _walk_around(scene, item)
+
+
+def _walk_around(scene: Scene, item: ObjectState, steps: int = 8) -> Motion:
+    """Walks a few steps aside of an instance that something stands before, to where the way is clearer."""
+    way, before = bearing(scene.truth, item.position), scene.pixels(item.id)
+    side = max((60.0, -60.0), key=lambda turn: min(4.0, clearance(scene.truth, way + turn)))
+    for _ in range(steps):
+        if scene.pixels(item.id) > before or scene.t > scene.context - FRAMES_KNOWN:
+            return
+        turn = wrap(bearing(scene.truth, item.position) + side)
+        yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN))), "forward": 1, "jump": 1})
 
 
 def _announce_change(scene: Scene, target: ObjectState) -> Motion:
@@ -166,10 +197,15 @@ def _well_in_view(scene: Scene, item: ObjectState, edge: float) -> bool:
 def _other_place(scene: Scene, target: ObjectState) -> list[float] | None:
     """A place on the same floor 1.2 to 2.4 m from the instance where it could be seen as well, or None."""
     base = target.position - np.array([0.0, target.size[1] / 2, 0.0])
+    eye = scene.pose.eye
+    view = departure_yaw(scene, yaw_to(eye, target.position))  # from where it will be looked at, before and after
+    edge = half_view(scene.truth) - 12.0
     places = []
     for distance in (1.5, 2.0, 1.2, 2.4):
         for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
             place = base + distance * np.array([np.cos(angle), 0.0, np.sin(angle)])
+            if abs(wrap(yaw_to(eye, place) - view)) > edge:
+                continue
             near = [o for o in scene.truth.objects if o.exists and o.id != target.id]
             if any(ground_distance(place, o.position) < 1.0 for o in near):
                 continue
