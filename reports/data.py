@@ -55,6 +55,7 @@ class SummaryRow:
     interval: str = ""
     mde: float | None = None
     summary: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def anchor(self) -> float | None:

@@ -116,6 +116,12 @@ def headline_row(row: SummaryRow) -> HeadlineRow:
     )
 
 
+def family_place(row: SummaryRow) -> tuple[int, str]:
+    """Where a metric's family stands in the order of the ruler; unknown ones come last, by name."""
+    name = row.family or row.metric.split(".")[0]
+    return (list(FAMILIES).index(name), "") if name in FAMILIES else (len(FAMILIES), name)
+
+
 def family_sections(rows: Sequence[SummaryRow]) -> tuple[Family, ...]:
     """The rows over all scenarios, by family: known families first, in the order of the ruler."""
     present = list(dict.fromkeys(row.family or row.metric.split(".")[0] for row in rows))

@@ -8,7 +8,7 @@ from typing import Any
 
 from worldsim.reports import numbers
 from worldsim.reports.data import RunData, SummaryRow
-from worldsim.reports.headline import headline_row, places_of
+from worldsim.reports.headline import family_sections, headline_row, places_of
 
 
 def scenario_table(data: RunData, metrics: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
@@ -26,7 +26,7 @@ def scenario_table(data: RunData, metrics: Sequence[str]) -> tuple[Mapping[str, 
         for metric in metrics:
             found = by_place.get((name, metric))
             shown = headline_row(found) if found else None
-            cells.append({"row": shown, "reason": shown.reason if shown else "not scored on this scenario"})
+            cells.append({"row": shown, "reason": shown.reason if shown else NOT_ASKED})
         out.append(
             {
                 "name": name,
@@ -48,6 +48,41 @@ def scenario_gaps(table: Sequence[Mapping[str, Any]], metrics: Sequence[str]) ->
             if cell["reason"]:
                 gathered.setdefault(cell["reason"], []).append(f"{metric} on {line['name']}")
     return tuple({"reason": reason, "cells": ", ".join(cells)} for reason, cells in gathered.items())
+
+
+ONE_TABLE = 8  # up to so many metrics one table of scenarios is readable; beyond, there is one for each family
+NOT_ASKED = "not scored on this scenario"
+
+
+def scenario_groups(
+    data: RunData, rows: Sequence[SummaryRow]
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[Mapping[str, str], ...]]:
+    """The scenario tables, each {"title", "metrics", "lines"}, and why cells in them have no skill.
+
+    Args:
+        data: The run.
+        rows: The headline rows over all scenarios. Beyond `ONE_TABLE` of them there is a table for each family, with
+            the scenarios that it was asked on.
+    """
+    metrics = tuple(row.metric for row in rows)
+    table = scenario_table(data, metrics)
+    if not table:
+        return (), ()
+    if len(metrics) <= ONE_TABLE:
+        return ({"title": "", "metrics": metrics, "lines": table},), scenario_gaps(table, metrics)
+    groups, gaps = [], []
+    for family in family_sections(rows):
+        own = tuple(row.metric for row in family.rows)
+        at = [metrics.index(metric) for metric in own]
+        lines = [{**line, "cells": [line["cells"][k] for k in at]} for line in table]
+        lines = [line for line in lines if any(cell["row"] for cell in line["cells"])]
+        if lines:
+            groups.append({"title": family.title, "metrics": own, "lines": tuple(lines)})
+            gaps += [gap for gap in scenario_gaps(lines, own) if gap["reason"] != NOT_ASKED]
+    gathered: dict[str, list[str]] = {}
+    for gap in gaps:
+        gathered.setdefault(gap["reason"], []).append(gap["cells"])
+    return tuple(groups), tuple({"reason": k, "cells": ", ".join(v)} for k, v in gathered.items())
 
 
 def not_scored(data: RunData) -> tuple[Mapping[str, Any], ...]:
@@ -92,7 +127,7 @@ def null_table(rows: Sequence[SummaryRow]) -> tuple[tuple[str, ...], tuple[Mappi
             cells.append(
                 {
                     "value": numbers.number(null.get("value")),
-                    "skill": numbers.skill(null.get("skill")),
+                    "skill": numbers.skill(null.get("skill")) if null else "",
                     "floor": name == row.floor_name,
                 }
             )

@@ -10,9 +10,10 @@ from typing import Any
 from worldsim.reports import numbers
 from worldsim.reports.curves import CurveFigure, overall_figures
 from worldsim.reports.data import RunData
+from worldsim.reports.details import Details, details_of
 from worldsim.reports.episodes import Choice, Player, choices, players
-from worldsim.reports.headline import Family, family_sections
-from worldsim.reports.tables import coverage_table, methods, not_scored, null_table, scenario_gaps, scenario_table
+from worldsim.reports.headline import Family, family_place, family_sections
+from worldsim.reports.tables import coverage_table, methods, not_scored, null_table, scenario_groups
 from worldsim.reports.verdict import primary, verdict
 
 
@@ -27,11 +28,12 @@ class Page:
     notes: tuple[str, ...]
     privileged: bool
     families: tuple[Family, ...]
+    answers: tuple[Details, ...]
+    behind: tuple[Details, ...]
     curves: tuple[CurveFigure, ...]
     diagnostic_curves: tuple[CurveFigure, ...]
     choices: tuple[Choice, ...]
     players: tuple[Player, ...]
-    scenario_metrics: tuple[str, ...]
     scenarios: tuple[Mapping[str, Any], ...]
     scenario_gaps: tuple[Mapping[str, str], ...]
     coverage: tuple[Mapping[str, Any], ...]
@@ -144,8 +146,10 @@ def page_of(data: RunData) -> Page:
     model, env = run.get("model") or {}, run.get("env") or {}
     chosen = choices(data, main)
     names, nulls = null_table(main)
-    metrics = tuple(row.metric for row in main)
-    scenarios = scenario_table(data, metrics)
+    scenarios, gaps = scenario_groups(data, main)
+    found = [(row, details_of(row)) for row in primary(overall)]
+    found.sort(key=lambda pair: family_place(pair[0]))
+    asked = tuple(d for row, d in found if d and d.confusion and row.headline)
     return Page(
         title=f"{model.get('name') or 'A model'} in {env.get('id') or 'a world'}, "
         f"scenarios {run.get('scenario_set', '?')}",
@@ -155,13 +159,14 @@ def page_of(data: RunData) -> Page:
         notes=tuple(str(note) for note in run.get("notes") or ()),
         privileged=bool(model.get("privileged")),
         families=family_sections(overall),
+        answers=asked,
+        behind=tuple(d for _, d in found if d and d not in asked),
         curves=overall_figures(data, main),
         diagnostic_curves=overall_figures(data, [row for row in primary(overall) if not row.headline]),
         choices=chosen,
         players=players(data, chosen, main),
-        scenario_metrics=metrics,
         scenarios=scenarios,
-        scenario_gaps=scenario_gaps(scenarios, metrics),
+        scenario_gaps=gaps,
         coverage=coverage_table(main),
         not_scored=not_scored(data),
         failures=tuple(

@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
+SCENARIOS = ("walk-and-return", "look-around")
 METRICS: tuple[dict[str, Any], ...] = (
     {
         "metric": "fidelity.psnr",
@@ -82,6 +83,17 @@ METRICS: tuple[dict[str, Any], ...] = (
         "range": [0.0, 1.0],
         "certified": True,
         "undefined": 5,
+        "chance": True,
+        "details": {
+            "answers": {
+                "absent": {"absent": 6, "lost the place": 2},
+                "altered": {"altered": 3, "present": 4, "something else": 1},
+                "present": {"absent": 1, "present": 7},
+            },
+            "place_kept": 0.92,
+            "right_where_kept": 0.71,
+            "half_life": "longer than 24",
+        },
         "summary": "Is what was hidden still there, and the same?",
     },
     {
@@ -95,8 +107,42 @@ METRICS: tuple[dict[str, Any], ...] = (
         "summary": "Did my block stay while I was away?",
     },
 )
+#: As many as a whole evaluation has: 9 families, 20 scores.
+MANY: tuple[dict[str, Any], ...] = (
+    *METRICS,
+    *(
+        {
+            "metric": name,
+            "unit": "1",
+            "floor": 0.1,
+            "ceiling": 1.0,
+            "value": 0.3 + 0.03 * k,
+            "floor_name": "frozen",
+            "range": [0.0, 1.0],
+            "summary": f"The question of {name}?",
+            "only": SCENARIOS[k % 2],
+            "details": {"kinds": {"turns": 0.4, "moves": 0.3}, "bins": {"near": {"skill": 0.2, "pairs": 7}}},
+        }
+        for k, name in enumerate(
+            (
+                "geometry.tsed",
+                "permanence.evolution",
+                "interaction.effect",
+                "coherence.place",
+                "coherence.drift",
+                "control.branch",
+                "control.motion",
+                "control.idm",
+                "distribution.mmd_joint",
+                "distribution.coverage",
+                "text.attribute",
+                "policy.spearman",
+                "policy.regret",
+            )
+        )
+    ),
+)
 NULLS = ("frozen", "copy-context", "context-mean", "noise", "other-episode")
-SCENARIOS = ("walk-and-return", "look-around")
 CONTEXT, HORIZON, FPS, SIZE = 8, 32, 20.0, 64
 
 
@@ -128,6 +174,7 @@ def summary_row(spec: dict[str, Any], scenario: str, shift: float) -> dict[str, 
         "pixel": spec.get("pixel", False),
         "reason": spec.get("reason"),
         "summary": spec["summary"],
+        "details": spec.get("details", {}),
     }
     if spec["value"] is None:
         nothing = ("value", "low", "high", "pessimistic", "floor", "ceiling", "ceiling_codec", "skill", "mde")
@@ -139,6 +186,8 @@ def summary_row(spec: dict[str, Any], scenario: str, shift: float) -> dict[str, 
     for k, null in enumerate(NULLS):
         at = 0.0 if null == spec["floor_name"] else -0.05 * (1 + k)
         nulls[null] = {"value": spec["floor"] + at * span, "skill": at}
+    if spec.get("chance"):
+        nulls["chance"] = {"value": spec["floor"] - 0.02 * span, "skill": -0.02}
     return row | {
         "value": value,
         "low": value - 0.06 * abs(span),
@@ -239,6 +288,7 @@ def write_fake_run(
     model: str = "worldsim/DiT-tiny",
     scenarios: tuple[str, ...] = SCENARIOS,
     videos: bool = True,
+    metrics: tuple[dict[str, Any], ...] = METRICS,
 ) -> Path:
     """Writes the run into `folder` and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -248,9 +298,10 @@ def write_fake_run(
         episodes - 2: ("aborted", "the walk met water and could not return"),
     }
     rows, lines, scores, curves = [], [], [], []
-    for spec in METRICS:
+    for spec in metrics:
         rows.append(summary_row(spec, "*", 0.0))
-        rows.extend(summary_row(spec, s, 0.04 * (-1) ** k) for k, s in enumerate(scenarios))
+        asked = [s for s in scenarios if spec.get("only", s) == s]
+        rows.extend(summary_row(spec, s, 0.04 * (-1) ** k) for k, s in enumerate(asked))
     for i, episode in enumerate(ids):
         state, reason = bad.get(i, ("done", None))
         lines.append(
@@ -278,7 +329,7 @@ def write_fake_run(
         )
         if state != "done":
             continue
-        for k, spec in enumerate(METRICS):
+        for k, spec in enumerate(metrics):
             shift = 0.3 * ((i * (5, 3)[k // 2 % 2]) % episodes / episodes - 0.5)  # not all metrics agree
             value = None if spec["value"] is None else spec["value"] + shift * (spec["ceiling"] - spec["floor"])
             if spec.get("undefined") and i == 2:
@@ -311,7 +362,7 @@ def write_fake_run(
             frames = frames_of(i)
             write_video(here / "pair.mp4", frames)
             write_poster(here / "poster.png", frames[CONTEXT + 8])
-    for spec in METRICS:
+    for spec in metrics:
         if spec.get("curve"):
             curves += curve_rows(spec, "*", "*", 0.3)
     run = {
@@ -366,7 +417,7 @@ def write_fake_run(
         },
         "scored": [
             {"metric": spec["metric"], "scenario": s, "scored": True, "reason": None}
-            for spec in METRICS
+            for spec in metrics
             for s in scenarios
         ]
         + [

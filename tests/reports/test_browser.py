@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.reports.fake_run import CONTEXT, HORIZON, write_fake_run
+from tests.reports.fake_matrix import FAILED, write_fake_matrix
+from tests.reports.fake_run import CONTEXT, HORIZON, MANY, write_fake_run
 from worldsim.reports import build_report
+from worldsim.reports.certificate import build_certificate
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 ARGS = [
@@ -145,24 +147,67 @@ def test_theme_button_switches(page: Any) -> None:
     assert page.evaluate(paper) != before
 
 
+CONTRAST = """(selectors) => {
+  const light = (c) => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map((v) => {
+      v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const paper = light(getComputedStyle(document.body).backgroundColor);
+  const of = (s) => { const e = document.querySelector(s), c = getComputedStyle(e);
+    const ink = light(e.closest("svg") ? c.fill : c.color);
+    return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05); };
+  return selectors.map((s) => [s, of(s)]);
+}"""
+REPORT = [".verdict", ".note", ".about", ".interval", ".skill", ".unscored .key", ".plot .label.model"]
+REPORT += [".plot .label.floor", ".plot .axis", ".bar .ticktext", ".badge", ".badge.good", ".said"]
+CERTIFICATE = [".verdict", ".facts", ".failed", ".badge.good", ".badge.faint", ".mx .row", ".mx .col", ".mx .family"]
+CERTIFICATE += [".mx .pass:not(.deep) .sign", ".mx .tilde:not(.deep) .sign", ".mxlegend", ".sev text", ".unscored .key"]
+
+
+def look(browser: Any, index: Path, width: int, scheme: str, selectors: list[str]) -> None:
+    """The page is no wider than the screen, its words can be read, nothing complains and nothing is fetched."""
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda message: wrong.append(message.text))
+    tab.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else wrong.append(request.url))
+    tab.goto(index.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert [(name, ratio) for name, ratio in tab.evaluate(CONTRAST, selectors) if ratio < 4.5] == []  # WCAG 2 AA
+    tab.close()
+    assert wrong == []
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_overflows_and_text_has_contrast(browser: Any, index: Path, width: int, scheme: str) -> None:
-    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    tab.goto(index.as_uri())
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    ratios = tab.evaluate(
-        """() => {
-          const light = (c) => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map((v) => {
-              v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-          const paper = light(getComputedStyle(document.body).backgroundColor);
-          const of = (s) => { const e = document.querySelector(s), c = getComputedStyle(e);
-            const ink = light(e.closest("svg") ? c.fill : c.color);
-            return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05); };
-          return [".verdict", ".note", ".about", ".interval", ".skill", ".unscored .key", ".plot .label.model",
-                  ".plot .label.floor", ".plot .axis", ".bar .ticktext", ".badge"].map((s) => [s, of(s)]);
-        }"""
-    )
-    assert [(name, ratio) for name, ratio in ratios if ratio < 4.5] == []  # WCAG 2 AA
+    look(browser, index, width, scheme, REPORT)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_whole_evaluation_does_not_overflow(browser: Any, tmp_path: Path, width: int) -> None:
+    look(browser, build_report(write_fake_run(tmp_path, videos=False, metrics=MANY)), width, "light", REPORT)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_certificate(write_fake_matrix(tmp_path_factory.mktemp("runs") / "certificate"))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_certificate_does_not_overflow(browser: Any, certificate: Path, width: int, scheme: str) -> None:
+    look(browser, certificate, width, scheme, CERTIFICATE)
+
+
+def test_a_failed_cell_is_visible(browser: Any, certificate: Path) -> None:
+    tab = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    tab.goto(certificate.as_uri())
+    cell = tab.locator(".cells .cell.fail", has_text=f"{FAILED[0]} at 2 px on {FAILED[1]}")
+    edge = cell.locator(".failedge")
+    width, colour = edge.evaluate("e => [getComputedStyle(e).strokeWidth, getComputedStyle(e).stroke]")
+    assert float(width.removesuffix("px")) > 2 and colour == "rgb(192, 52, 29)"
+    assert cell.bounding_box()["width"] >= 20  # large enough to be pointed at
+    rows = tab.locator(".names .row").evaluate_all("all => all.map((e) => e.getBoundingClientRect().top)")
+    tops = tab.locator(".cells .cell .box").evaluate_all("all => all.map((e) => e.getBoundingClientRect().top)")
+    assert [sum(abs(top - row) < 15 for top in tops) for row in rows] == [4, 4, 4, 4]  # names stand beside their cells
     tab.close()
