@@ -217,7 +217,7 @@ def process_unseen(
     balanced branch point, see `worldsim.types.BranchPoint`); the rest of the context shows how it goes on.
     """
     yield from find_floor(scene, linger=False)
-    shown = 5  # frames that show how it goes on: water takes five steps a cell
+    shown = 8  # frames after the start; water takes five steps a cell, so that four of them tell whether it goes on
     if scene.t > scene.context - 1 - shown:
         scene.abort("the floor came into view too late for a process in the context")
     yield from wait(scene.context - 1 - shown - scene.t)

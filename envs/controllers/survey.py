@@ -195,13 +195,13 @@ def _well_in_view(scene: Scene, item: ObjectState, edge: float) -> bool:
 
 
 def _other_place(scene: Scene, target: ObjectState) -> list[float] | None:
-    """A place on the same floor 1.2 to 2.4 m from the instance where it could be seen as well, or None."""
+    """A place on the same floor 1 to 2.8 m from the instance where it could be seen as well, or None."""
     base = target.position - np.array([0.0, target.size[1] / 2, 0.0])
     eye = scene.pose.eye
     view = departure_yaw(scene, yaw_to(eye, target.position))  # from where it will be looked at, before and after
     edge = half_view(scene.truth) - 12.0
     places = []
-    for distance in (1.5, 2.0, 1.2, 2.4):
+    for distance in (1.5, 2.0, 1.2, 2.4, 1.0, 2.8):
         for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
             place = base + distance * np.array([np.cos(angle), 0.0, np.sin(angle)])
             if abs(wrap(yaw_to(eye, place) - view)) > edge:
