@@ -13,7 +13,9 @@ from typing import Any, Literal
 from worldsim.errors import ConfigError, nearest
 
 #: Settings that say where and how a run is carried out; they do not change what is recorded.
-NOT_PART_OF_THE_RUN = frozenset({"out", "resume", "skip_failed", "shard", "quiet", "env_threads", "isolate_envs"})
+NOT_PART_OF_THE_RUN = frozenset(
+    {"out", "resume", "skip_failed", "shard", "quiet", "env_threads", "isolate_envs", "workers"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class EvalConfig:
         env_threads: Threads that step the truths.
         isolate_envs: Each truth in a process of its own: one that crashes or hangs costs its episode, not the run.
         step_timeout: Seconds after which a model or environment that does not answer counts as hung.
+        workers: Processes that score; the result is the same for any number.
         resamples: Bootstrap resamples.
         min_worlds: Fewer worlds than this give no point estimate.
         out: Folder of the run; none = a new one under runs/.
@@ -64,6 +67,7 @@ class EvalConfig:
     env_threads: int = 1
     isolate_envs: bool = False
     step_timeout: float = 300.0
+    workers: int = 1
     resamples: int = 2000
     min_worlds: int = 10
     out: Path | None = None
@@ -73,7 +77,14 @@ class EvalConfig:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        for name, low in (("episodes", 1), ("samples", 1), ("batch", 1), ("env_threads", 1), ("reanchor_every", 0)):
+        for name, low in (
+            ("episodes", 1),
+            ("samples", 1),
+            ("batch", 1),
+            ("env_threads", 1),
+            ("workers", 1),
+            ("reanchor_every", 0),
+        ):
             if getattr(self, name) < low:
                 raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}")
         if self.step_timeout <= 0:

@@ -336,7 +336,7 @@ def evaluate(config: EvalConfig, *, command: Sequence[str] = (), prepared: Prepa
             elif stage == "render":
                 render(ready, store)
             elif len(store.committed()) == len(ready.plan):
-                score(store, ready.metrics, ready.config)
+                score(store, ready.metrics, ready.config, workers=ready.config.workers)
             seconds[stage] = round(seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
             store.update_run(seconds=seconds)
     except (KeyboardInterrupt, WorldsimError):

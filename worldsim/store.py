@@ -314,12 +314,12 @@ def _parquet_twin(table: Path) -> None:
     if table.stat().st_size == 0:
         return
     try:
-        from pyarrow import json as arrow_json
-        from pyarrow import parquet, types
+        import pyarrow
+        from pyarrow import parquet
     except ImportError:
         return
-    rows = arrow_json.read_json(table)
-    empty = [f.name for f in rows.schema if types.is_struct(f.type) and f.type.num_fields == 0]
+    # `details` hold what each metric likes: as text, or one metric's number would meet another's list in a column.
+    rows = [{k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in _read_lines(table)]
     temporary = twin.with_suffix(".parquet.tmp")
-    parquet.write_table(rows.drop_columns(empty), temporary)  # Parquet has no columns without fields
+    parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
     temporary.replace(twin)

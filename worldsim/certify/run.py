@@ -21,7 +21,7 @@ from worldsim import evaluate, registry
 from worldsim.certify.cells import Anchors, anchors_of, judge_cell
 from worldsim.certify.cheats import judge_cheats
 from worldsim.certify.expected import FILE, Expected, read_expected
-from worldsim.certify.tasks import ANCHORS, Piece, blind_up_to, make_pieces, run_pieces, severities
+from worldsim.certify.tasks import ANCHORS, Piece, blind_up_to, levels_of, make_pieces, run_pieces, severities
 from worldsim.config import EvalConfig
 from worldsim.errors import ConfigError, WorldFailure
 from worldsim.faults.table import FAULTS
@@ -39,7 +39,8 @@ class CertifyConfig:
     """Settings of a certification.
 
     Attributes:
-        preset: "ci": three severities, few worlds; "full": five severities.
+        preset: "ci": three severities, few worlds, and only what is expected of a cell; "full": five severities, more
+            worlds, and every cell measured.
         out: Folder of the result.
         scenarios: Scenario set.
         env: The truth.
@@ -189,12 +190,10 @@ def judge_metric(
     oracle = [replace(r, source="model") for r in by_level[ANCHORS, 0.0] if r.source == "ceiling"]
     cells = []
     for fault in expected.faults:
-        sign, spec = expected.signs[fault, name], FAULTS[fault]
-        wanted = severities(spec, config.preset)
-        if sign == "0":
-            wanted = (blind_up_to(spec, config.preset),)
-        elif sign == "~":
-            wanted = wanted[-1:]
+        sign = expected.signs[fault, name]
+        wanted = levels_of(fault, sign, config.preset)
+        if not wanted:
+            continue
         levels = [oracle, *(by_level[fault, s] for s in wanted)]
         cells.append(judge_cell(metric, anchors, fault, sign, wanted, levels))
     tops = {fault: by_level[fault, severities(FAULTS[fault], config.preset)[-1]] for fault in expected.faults}

@@ -14,9 +14,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from worldsim import registry
+from worldsim.certify.cheats import CAUGHT_BY
 from worldsim.certify.expected import Expected
 from worldsim.certify.replay import Recorded, play_groups, unchanged
 from worldsim.errors import UnsupportedError, WorldFailure, WorldsimError
@@ -30,6 +31,9 @@ from worldsim.types import Observation, Scenario
 ANCHORS = "anchors"  # in the place of a fault's name: the nulls and the truth itself
 
 
+Job: TypeAlias = tuple[str, float, tuple[str, ...]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Piece:
     """Some worlds of one scenario.
@@ -40,7 +44,7 @@ class Piece:
         size: (H, W).
         pairs: `pair_id`s, each with all its variants.
         metrics: Names, all that the scenario is made for.
-        jobs: (fault, severity) pairs that are rolled out.
+        jobs: What is rolled out: (fault, severity, metrics that ask for it).
     """
 
     name: str
@@ -48,7 +52,7 @@ class Piece:
     size: tuple[int, int]
     pairs: tuple[str, ...]
     metrics: tuple[str, ...]
-    jobs: tuple[tuple[str, float], ...]
+    jobs: tuple[Job, ...]
 
 
 def severities(spec: FaultSpec, preset: str) -> tuple[float, ...]:
@@ -61,19 +65,27 @@ def blind_up_to(spec: FaultSpec, preset: str) -> float:
     return max((s for s in severities(spec, preset) if s <= spec.mild), default=severities(spec, preset)[0])
 
 
-def jobs_of(scenario_metrics: Sequence[str], expected: Expected, preset: str) -> list[tuple[str, float]]:
-    """What must be rolled out in a scenario: all severities for "+", the mild or the top one for the others."""
-    out: list[tuple[str, float]] = []
+def levels_of(fault: str, sign: str, preset: str) -> tuple[float, ...]:
+    """The severities that a cell needs: all for "+", the mild one for "0", the top one for "~", which ci leaves out."""
+    spec = FAULTS[fault]
+    if sign == "+":
+        return severities(spec, preset)
+    if sign == "0":
+        return (blind_up_to(spec, preset),)
+    return severities(spec, preset)[-1:] if preset != "ci" else ()
+
+
+def jobs_of(scenario_metrics: Sequence[str], expected: Expected, preset: str) -> list[Job]:
+    """What must be rolled out in a scenario, and which metrics look at it."""
+    out: dict[tuple[str, float], list[str]] = {}
     for fault in expected.faults:
-        spec, wanted = FAULTS[fault], set[float]()
         for metric in scenario_metrics:
-            sign = expected.signs[fault, metric]
-            if sign == "+":
-                wanted |= set(severities(spec, preset))
-            else:
-                wanted.add(blind_up_to(spec, preset) if sign == "0" else severities(spec, preset)[-1])
-        out += [(fault, severity) for severity in sorted(wanted)]
-    return out
+            wanted = set(levels_of(fault, expected.signs[fault, metric], preset))
+            if metric in CAUGHT_BY.get(fault, ()):
+                wanted.add(severities(FAULTS[fault], preset)[-1])
+            for severity in sorted(wanted):
+                out.setdefault((fault, severity), []).append(metric)
+    return [(fault, severity, tuple(names)) for (fault, severity), names in sorted(out.items())]
 
 
 def make_pieces(
@@ -166,6 +178,7 @@ def _rows(run: Path, piece: Piece) -> Iterator[tuple[str, float, Observation]]:
     metrics = [registry.METRICS.get(name)() for name in piece.metrics]
     groups = _read(store, piece)
     make_env = env_factory(store.config, piece.scenario, piece.size)
+    by_name = {m.spec.name: m for m in metrics}
     of_truth: dict[str, list[Observation]] = {}
     for group in groups:
         for row in observe_all(metrics, [tuple(r.episode for r in group)]):
@@ -173,15 +186,16 @@ def _rows(run: Path, piece: Piece) -> Iterator[tuple[str, float, Observation]]:
                 of_truth.setdefault(group[0].episode.pair_id, []).append(replace(row, source="model"))
             if row.source != "model":
                 yield ANCHORS, 0.0, row
-    for fault, severity in piece.jobs:
+    for fault, severity, names in piece.jobs:
+        own = [by_name[name] for name in names]
         model = make_fault(fault, severity)
         try:
             for shown in play_groups(groups, model, make_env):
-                for row in _observed(metrics, shown, of_truth):
+                for row in _observed(own, shown, of_truth):
                     yield fault, severity, row
         except UnsupportedError as error:
             for group in groups:
-                for row in of_truth[group[0].episode.pair_id]:
+                for row in (r for r in of_truth[group[0].episode.pair_id] if r.metric in names):
                     yield fault, severity, replace(row, outcome=None, reason=str(error), details={})
         finally:
             model.close()
@@ -192,7 +206,8 @@ def _observed(
 ) -> Sequence[Observation]:
     """The rows of what was shown; the truth's own where it is the truth, for equal frames have equal scores."""
     if unchanged(shown):
-        return of_truth[shown[0].pair_id]
+        names = {m.spec.name for m in metrics}
+        return [row for row in of_truth[shown[0].pair_id] if row.metric in names]
     return observe_model(metrics, shown)
 
 

@@ -20,7 +20,7 @@ from worldsim.starts import action_batch
 from worldsim.types import Episode, Frames, MetricSpec, Observation, Rollout, Score, Trajectory
 
 CONTEXT, STEPS, WORLDS = 4, 16, 3
-_OF_EPISODES = frozenset({"branches", "pairs", "marks", "rewards", "rerun", "samples", "prompts"})
+_OF_EPISODES = frozenset({"branches", "pairs", "variants", "marks", "rewards", "rerun", "samples", "prompts", "worlds"})
 
 
 def check_metric(

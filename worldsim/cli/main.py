@@ -17,7 +17,7 @@ from worldsim.errors import WorldsimError, nearest
 COMMANDS = {
     "eval": ("worldsim.cli.run:evaluate", "roll out, score and report: the whole path"),
     "rollout": ("worldsim.cli.run:rollout", "truth and model in lockstep, recorded; no scores"),
-    "score": ("worldsim.cli.stages:score", "score a recorded run, again or with other metrics"),
+    "score": ("worldsim.cli.stages:score", "score a recorded run again, or two folders of clips"),
     "report": ("worldsim.cli.stages:report", "build the page of a run"),
     "check": (
         "worldsim.cli.check:check",
