@@ -137,16 +137,21 @@ class _RegionL1(FrameMetric):
 
     def cells(self, episode: Episode, frames: Sequence[int], truth: Frames, shown: Frames) -> list[Cell]:
         """One cell a frame; the weight is the number of pixels of the region."""
-        try:
-            regions = np.stack([masks.region(episode, self.region, frame) for frame in frames])
-        except UnsupportedError as error:
-            return [(None, str(error), 0.0, {})] * len(frames)
+        regions = np.zeros(truth.shape[:3], np.bool_)
+        unknown: dict[int, str] = {}  # a frame of which the truth tells too little costs that frame only
+        for i, frame in enumerate(frames):
+            try:
+                regions[i] = masks.region(episode, self.region, frame)
+            except UnsupportedError as error:
+                unknown[i] = str(error)
         few = f"fewer than {masks.MIN_PIXELS} px of the region"
         counts = regions.sum(axis=(1, 2))
         values = fidelity.masked_l1(truth, shown, regions)
         return [
-            (float(value), None, float(count), {}) if count >= masks.MIN_PIXELS else (None, few, float(count), {})
-            for value, count in zip(values, counts, strict=True)
+            (float(value), None, float(count), {})
+            if count >= masks.MIN_PIXELS
+            else (None, unknown.get(i, few), float(count), {})
+            for i, (value, count) in enumerate(zip(values, counts, strict=True))
         ]
 
 

@@ -293,7 +293,9 @@ def _tasks(rows: Sequence[Mapping[str, Any]]) -> list[Task]:
     def other(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         known, start = by_scenario[row["scenario"]], place[row["episode"]]
         around = (known[(start + k) % len(known)] for k in range(1, len(known)))
-        same = (o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == row["variant"])
+        # One and the same variant for all of a world's: what it shows must not tell which of them was played.
+        first = known[0]["variant"]
+        same = (o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == first)
         return next(same, None)
 
     out = []

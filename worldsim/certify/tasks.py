@@ -221,7 +221,8 @@ def _read(store: RunStore, piece: Piece) -> list[tuple[Recorded, ...]]:
 
 
 def _other(done: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The next world of the same scenario and variant, for the null that shows another episode."""
+    """The next world of the same scenario, in its first variant, for the null that shows another episode."""
     place = next(i for i, other in enumerate(done) if other["episode"] == row["episode"])
     around = (done[(place + k) % len(done)] for k in range(1, len(done)))
-    return next((o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == row["variant"]), None)
+    first = done[0]["variant"]
+    return next((o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == first), None)
