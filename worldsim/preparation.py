@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldsim import __version__, registry
+from worldsim import __version__, registry, suite
 from worldsim.config import EvalConfig, digest, to_plain
 from worldsim.errors import ConfigError, StoreError
 from worldsim.fingerprint import fingerprint, utc_now
@@ -39,7 +39,7 @@ class Prepared:
     Attributes:
         config: The settings.
         model: The model under test.
-        suite: Name and hash of the scenario set.
+        suite: Name, version and hash of the scenario set, and the frozen suite that the run is one of (or None).
         scenarios: With contexts long enough for the model.
         sizes: (H, W) of each scenario's frames.
         metrics: Metric classes.
@@ -106,10 +106,12 @@ def prepare(config: EvalConfig, only: Callable[[Scenario], bool] | None = None) 
             notes.append(f"{scenario.name}: frames of {size[0]}x{size[1]} instead of {wanted[0]}x{wanted[1]}")
     plan = build_plan(config, scenarios)
     check_split(config, plan)
+    frozen, note = suite.of_run(config, (chosen.name, chosen.hash), scenarios, sizes)
+    notes += [note] if note else []
     return Prepared(
         config=config,
         model=model,
-        suite={"name": chosen.name, "version": chosen.version, "hash": chosen.hash},
+        suite={"name": chosen.name, "version": chosen.version, "hash": chosen.hash, "frozen": frozen},
         scenarios=scenarios,
         sizes=sizes,
         metrics=tuple(metrics),

@@ -11,7 +11,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from worldsim import registry
+from worldsim import registry, suite
 from worldsim.cli.arguments import parse
 from worldsim.cli.definitions import find_definition
 from worldsim.cli.output import print_table
@@ -23,7 +23,7 @@ REGISTRIES: dict[str, registry.Registry[Any]] = {
     "envs": registry.ENVS,
     "controllers": registry.CONTROLLERS,
 }
-KINDS = (*REGISTRIES, "scenarios", "runs")
+KINDS = (*REGISTRIES, "scenarios", "suites", "runs")
 
 
 # ------------------------------------------------------------------------------------------------------------- ls
@@ -47,6 +47,8 @@ def ls(what: str, folder: str | Path = "runs", env: str = "blocks") -> int:
         _ls_runs(Path(folder))
     elif kind == "scenarios":
         _ls_scenarios(env)
+    elif kind == "suites":
+        _ls_suites()
     else:
         table = REGISTRIES[kind]
         print_table(("name", "what it is"), [(name, _headline(table, name)) for name in table.names()], widest=1)
@@ -68,6 +70,15 @@ def _ls_scenarios(env: str) -> None:
             length = f"{scenario.context}+{scenario.horizon}"
             rows.append((name, scenario.name, length, ", ".join(sorted(scenario.probes)), scenario.summary))
     print_table(("set", "scenario", "frames", "probes", "what it asks"), rows, widest=4)
+
+
+def _ls_suites() -> None:
+    rows = []
+    for found in map(suite.read, suite.names()):
+        asked = found.parts["scenarios"]
+        worlds = next(iter(found.parts["worlds"]["seeds"].values()))
+        rows.append((found.name, found.hash, f"set {asked['set']} v{asked['version']}, {len(worlds)} worlds each"))
+    print_table(("suite", "hash", "what it freezes"), rows, widest=2)
 
 
 def _ls_runs(folder: Path) -> None:
@@ -92,7 +103,7 @@ def _ls_runs(folder: Path) -> None:
 
 
 def show(name: str, folder: str | Path = "runs") -> int:
-    """Explains a registered name, a scenario set or a scenario, or says how a run ended; returns the exit code.
+    """Explains a registered name, a scenario, a set or a suite, or says how a run ended; returns the exit code.
 
     Raises:
         UnknownNameError: If nothing is called so, with the nearest name.
@@ -106,12 +117,15 @@ def show(name: str, folder: str | Path = "runs") -> int:
             shown += _show_definition(kind.removesuffix("s"), full, table.target(full))
     if ".py:" in name:
         shown += _show_definition("file", name, name)
+    if name in suite.names():
+        shown += _show_suite(suite.read(name))
     if not shown or name.isidentifier():  # "fidelity.psnr" and "me/mine" are no scenarios: spare the reading
         shown += _show_scenarios(name)
     if shown:
         return 0
     known = [known for table in REGISTRIES.values() for known in table.names()]
     known += [known.split("/", 1)[1] for known in known if "/" in known] + _scenario_names()
+    known += suite.names()
     known += [path.parent.name for path in Path(folder).glob("*/run.json")]
     raise UnknownNameError(
         f"nothing is called {name!r}.{nearest(name, known)} `worldsim ls {'|'.join(KINDS)}` lists what there is; "
@@ -134,6 +148,28 @@ def _show_definition(kind: str, name: str, target: str) -> int:
         print()
         width = max(map(len, found.spec))
         print("\n".join(f"  {key:<{width}}  {text}" for key, text in found.spec.items() if key != "name"))
+    return 1
+
+
+def _show_suite(found: suite.FrozenSuite) -> int:
+    """Prints the hash of a suite, and of what it is."""
+    p = found.parts
+    worlds, expected = p["worlds"], p["expected"]
+    signs = [sign for row in expected.values() for sign in row.values()]
+    cells = ", ".join(f"{signs.count(sign)} {sign}" for sign in "+0~")
+    each = len(next(iter(worlds["seeds"].values())))
+    size = "x".join(map(str, worlds["size"]))
+    what = {
+        "scenarios": f"set {p['scenarios']['set']} v{p['scenarios']['version']}, {p['scenarios']['hash']}",
+        "worlds": f"{each} for each of {len(worlds['seeds'])} scenarios, {worlds['split']} split, "
+        f"run seed {worlds['seed']}, frames of {size}",
+        "metrics": ", ".join(f"{name} v{row['version']}" for name, row in p["metrics"].items()),
+        "expected": f"{len(expected)} faults by {len(next(iter(expected.values())))} metrics: {cells}",
+        "thresholds": ", ".join(f"{height} px: {json.dumps(row)}" for height, row in p["thresholds"].items()),
+        "faults": ", ".join(p["faults"]),
+    }
+    print(f"suite {found.name}\n  hash        {found.hash}")
+    print("\n".join(f"  {key:<10}  {text}" for key, text in what.items()))
     return 1
 
 
@@ -232,7 +268,7 @@ class LsArguments:
     """Lists what there is, by name, without importing it."""
 
     what: Positional[str]
-    """models, metrics, envs, controllers, scenarios or runs."""
+    """models, metrics, envs, controllers, scenarios, suites or runs."""
     folder: Path = Path("runs")
     """Where runs lie."""
     env: str = "blocks"
@@ -244,7 +280,7 @@ class ShowArguments:
     """Explains a name, or says how a run ended."""
 
     name: Positional[str]
-    """A model, metric, env, controller, scenario, set, path/to/file.py:Name, or the folder of a run."""
+    """A model, metric, env, controller, scenario, set, suite, path/to/file.py:Name, or the folder of a run."""
     folder: Path = Path("runs")
     """Where runs lie."""
 
