@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worldsim.reports import numbers
@@ -71,6 +71,21 @@ def details_of(row: SummaryRow) -> Details | None:
     )
 
 
+def details_of_all(rows: Sequence[SummaryRow]) -> tuple[Details, ...]:
+    """The details of all rows that have any; a table that a row before showed already is not shown again."""
+    seen: set[SmallTable] = set()
+    out = []
+    for row in rows:
+        found = details_of(row)
+        if found is None:
+            continue
+        fresh = tuple(t for t in found.tables if t not in seen)
+        seen |= set(fresh)
+        if found.confusion or found.sentences or fresh:
+            out.append(replace(found, tables=fresh))
+    return tuple(out)
+
+
 def confusion_of(answers: Any) -> Confusion | None:
     """{true: {answer: n}} as a table: the truths first, in one order for rows and columns, then the other answers."""
     if not isinstance(answers, Mapping) or not answers:
@@ -88,8 +103,8 @@ def confusion_of(answers: Any) -> Confusion | None:
             AnswerCell(count=found.get(a, 0), share=found.get(a, 0) / total if total else 0.0, right=a == str(true))
             for a in columns
         )
-        rows.append((str(true), cells))
-    return Confusion(answers=columns, rows=tuple(rows))
+        rows.append((words(str(true)), cells))
+    return Confusion(answers=tuple(words(a) for a in columns), rows=tuple(rows))
 
 
 def sentences(found: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from worldsim.reports import numbers
 from worldsim.reports.data import SummaryRow, make
-from worldsim.reports.headline import why_no_skill
+from worldsim.reports.headline import family_place, why_no_skill
 from worldsim.reports.verdict import primary, standing, verdict
 
 BAR = 17  # characters from floor to ceiling, both included
@@ -19,10 +19,11 @@ WIDE = 110  # columns from which on everything fits
 
 
 def rows_of(summary: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[SummaryRow]:
-    """The headline rows over all scenarios of summary.json (the document, or its rows)."""
+    """The headline rows over all scenarios of summary.json (the document, or its rows), by family."""
     raw = summary.get("rows", ()) if isinstance(summary, Mapping) else summary
     rows = (make(SummaryRow, row) for row in raw)
-    return [row for row in primary(row for row in rows if row.scenario == "*") if row.headline]
+    chosen = [row for row in primary(row for row in rows if row.scenario == "*") if row.headline]
+    return sorted(chosen, key=family_place)
 
 
 def bar(skill: float) -> str:

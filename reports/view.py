@@ -10,7 +10,7 @@ from typing import Any
 from worldsim.reports import numbers
 from worldsim.reports.curves import CurveFigure, overall_figures
 from worldsim.reports.data import RunData
-from worldsim.reports.details import Details, details_of
+from worldsim.reports.details import Details, details_of_all
 from worldsim.reports.episodes import Choice, Player, choices, players
 from worldsim.reports.headline import Family, family_place, family_sections
 from worldsim.reports.tables import coverage_table, methods, not_scored, null_table, scenario_groups
@@ -147,9 +147,9 @@ def page_of(data: RunData) -> Page:
     chosen = choices(data, main)
     names, nulls = null_table(main)
     scenarios, gaps = scenario_groups(data, main)
-    found = [(row, details_of(row)) for row in primary(overall)]
-    found.sort(key=lambda pair: family_place(pair[0]))
-    asked = tuple(d for row, d in found if d and d.confusion and row.headline)
+    # Headline scores first within a family, so that what diagnostics repeat is shown there.
+    found = details_of_all(sorted(primary(overall), key=lambda row: (family_place(row), not row.headline)))
+    asked = tuple(d for d in found if d.confusion and d.metric in {row.metric for row in main})
     return Page(
         title=f"{model.get('name') or 'A model'} in {env.get('id') or 'a world'}, "
         f"scenarios {run.get('scenario_set', '?')}",
@@ -160,7 +160,7 @@ def page_of(data: RunData) -> Page:
         privileged=bool(model.get("privileged")),
         families=family_sections(overall),
         answers=asked,
-        behind=tuple(d for _, d in found if d and d not in asked),
+        behind=tuple(d for d in found if d not in asked),
         curves=overall_figures(data, main),
         diagnostic_curves=overall_figures(data, [row for row in primary(overall) if not row.headline]),
         choices=chosen,

@@ -12,7 +12,7 @@ from tests.reports.fake_run import MANY, METRICS, SCENARIOS, write_fake_run
 from tests.reports.test_page import read
 from worldsim.reports import build_report
 from worldsim.reports.data import SummaryRow, read_run
-from worldsim.reports.details import Details, confusion_of, details_of, half_life
+from worldsim.reports.details import Details, confusion_of, details_of, details_of_all, half_life
 from worldsim.reports.headline import FAMILIES
 from worldsim.reports.view import page_of
 
@@ -79,6 +79,14 @@ def test_parts_are_a_line_or_a_table() -> None:
     assert [t.title for t in deep] == ["policies, s", "policies, t"] and deep[0].rows == (("p 0", ("1.00",)),)
 
 
+def test_a_table_that_several_scores_share_is_shown_once() -> None:
+    panel = {"policies": {"s": {"p0": {"truth": 1.0}}}}
+    rows = [SummaryRow(metric=f"policy.{k}", details=panel | ({"slope": 1.0} if k else {})) for k in range(3)]
+    rows.append(SummaryRow(metric="policy.none", details=panel))
+    found = details_of_all(rows)
+    assert [(d.metric, len(d.tables)) for d in found] == [("policy.0", 1), ("policy.1", 0), ("policy.2", 0)]
+
+
 def test_details_are_escaped(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>"
     spec = METRICS[5] | {"details": {"answers": {evil: {evil: 1}}, evil: {evil: {evil: evil}}, "half_life": evil}}
@@ -101,7 +109,7 @@ def test_a_whole_evaluation_is_read_by_family(tmp_path: Path) -> None:
     assert [line["name"] for line in text["lines"]] == [SCENARIOS[10 % 2]]  # asked on one scenario only
     assert not any("not scored on this scenario" in gap["reason"] for gap in page.scenario_gaps)
     assert [d.metric for d in page.answers] == ["permanence.identity"]
-    assert len(page.behind) == 13
+    assert len(page.behind) == 13 and [len(d.tables) for d in page.behind].count(1) == 1  # they all share one
     _, words = read(build_report(tmp_path))
     assert "Behind 13 other scores" in words and "Kinds: turns 0.400, moves 0.300." in words
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.reports.fake_run import write_fake_run
-from worldsim.reports.terminal import bar, headline_table
+from worldsim.reports.terminal import bar, headline_table, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,10 @@ def test_bar(skill: float, text: str) -> None:
 
 def test_an_empty_summary(tmp_path: Path) -> None:
     assert "Nothing has been scored yet." in printed({"rows": []}, 80)
+
+
+def test_rows_stand_by_family() -> None:
+    names = ["text.attribute", "fidelity.psnr", "policy.regret", "own.metric", "fidelity.ssim", "permanence.gap"]
+    rows = rows_of([{"metric": name, "family": name.split(".")[0], "headline": True} for name in names])
+    wanted = ["fidelity.psnr", "fidelity.ssim", "permanence.gap", "text.attribute", "policy.regret", "own.metric"]
+    assert [row.metric for row in rows] == wanted
