@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.reports.fake_matrix import FAILED, write_fake_matrix
-from tests.reports.fake_run import CONTEXT, HORIZON, MANY, write_fake_run
+from tests.reports.fake_metrics import MANY
+from tests.reports.fake_run import CONTEXT, HORIZON, write_fake_run
 from worldsim.reports import build_report
 from worldsim.reports.certificate import build_certificate
 

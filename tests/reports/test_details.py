@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.reports.fake_run import MANY, METRICS, SCENARIOS, write_fake_run
+from tests.reports.fake_metrics import MANY, METRICS, SCENARIOS
+from tests.reports.fake_run import write_fake_run
 from tests.reports.test_page import read
 from worldsim.reports import build_report
 from worldsim.reports.data import SummaryRow, read_run

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.reports.fake_run import METRICS, write_fake_run
+from tests.reports.fake_metrics import METRICS
+from tests.reports.fake_run import write_fake_run
 from worldsim.errors import StoreError
 from worldsim.reports import build_report
 from worldsim.reports.data import read_run
