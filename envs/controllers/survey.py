@@ -204,8 +204,11 @@ def _other_place(scene: Scene, target: ObjectState) -> list[float] | None:
     for distance in (1.5, 2.0, 1.2, 2.4, 1.0, 2.8):
         for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
             place = base + distance * np.array([np.cos(angle), 0.0, np.sin(angle)])
-            if abs(wrap(yaw_to(eye, place) - view)) > edge:
-                continue
+            away, wanted = ground_distance(eye, place), 1.1 * scene.min_px
+            if away < 1.0 or abs(wrap(yaw_to(eye, place) - view)) > edge:
+                continue  # too near the body, or at the side of the frame
+            if target.visible_px * (ground_distance(eye, target.position) / away) ** 2 < wanted:
+                continue  # too small there
             near = [o for o in scene.truth.objects if o.exists and o.id != target.id]
             if any(ground_distance(place, o.position) < 1.0 for o in near):
                 continue
