@@ -86,12 +86,23 @@ def certify(config: CertifyConfig) -> dict[str, Any]:
         run_pieces(store.path, rows, pieces, config.workers, progress.advance)
     document = _judge(config, expected, rows, pieces)
     document |= {
+        "command": _command(config),
         "suite": store.run["suite"],
         "fingerprint": fingerprint(),
         "seconds": round(time.perf_counter() - started, 1),
     }
     _write(config.out / "matrix.json", document)
     return document
+
+
+def _command(config: CertifyConfig) -> list[str]:
+    """The command that makes this matrix again, but for its folder."""
+    out = ["worldsim", "certify", "--preset", config.preset, "--seed", str(config.seed)]
+    if config.metrics:
+        out += ["--metrics", *config.metrics]
+    if config.episodes:
+        out += ["--episodes", str(config.episodes)]
+    return out
 
 
 def _columns(expected: Expected, config: CertifyConfig) -> Expected:
