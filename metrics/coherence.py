@@ -110,7 +110,7 @@ class Revisit(EventMetric):
         unit="1",
         range=(0.0, 1.0),
         higher_is_better=True,
-        floor="other-episode",
+        floor="noise",
         requires=frozenset({"depth", "segmentation", "world_from_camera", "intrinsics"}),
         undefined=(
             "no predicted frame",
@@ -126,7 +126,7 @@ class Revisit(EventMetric):
             "the simulator ended the episode",
         ),
         sensitive=frozenset({"yaw-drift", "reseed"}),
-        invariant=PICTURE | {"colour-fade", "vanish", "teleport", "swap"},
+        invariant=PICTURE | {"colour-fade", "vanish", "swap"},
         source="1 - (e - e_gt) / (e_other - e_gt), e = (1 - ZNCC) / 2 under the true warp; 0 if it never left",
         summary="Does a place that is seen again look as it did, if the camera is shown to have left it?",
         power=0.02,
@@ -215,7 +215,7 @@ class Horizon(FrameMetric):
         ),
         sensitive=frozenset({"yaw-drift", "reseed"}),
         invariant=PICTURE | {"colour-fade"},
-        source="share of frames nearer to the true one than to each of 8 or more decoys, and correlated with it above 0.65",
+        source="share of frames nearer to the true one than to each of 8 or more decoys, and correlated above 0.65",
         summary="How long does the view shown belong to this moment of this world?",
         power=0.02,
     )

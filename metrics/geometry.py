@@ -3,8 +3,8 @@
 Thin classes over `worldsim.metrics.functional.{geometry,reprojection,epipolar}`. All three look at pairs of predicted
 frames, decide by the truth which pairs say anything, and count what the model fails to show as a failure.
 
-Matched metrics want 128 px: at 64 px SIFT finds too few points in most pairs, and essential matrices from few points
-are so uncertain that a mere tint costs self-pose 0.4 (0.1 at 128 px). They are diagnostics.
+Matched metrics need 128 px and are undefined below: at 64 px SIFT finds too few points in most pairs. They are
+diagnostics.
 """
 
 from __future__ import annotations
@@ -192,11 +192,15 @@ class Reprojection(PairMetric):
 class _Matched(PairMetric):
     """What needs matches: the matcher is SIFT unless another is given."""
 
+    least: ClassVar[int] = 128  # px of the shorter side: at 64 px a tint costs TSED a quarter and self-pose a fifth
+
     def __init__(self, matcher: epipolar.Matcher = epipolar.sift_matches) -> None:
         """Uses `matcher` on both sides."""
         self.matcher = matcher
 
     def _matches(self, episode: Episode, at: tuple[int, int], frames: Frames) -> tuple[NDArray[np.float64], ...]:
+        if min(frames.shape[1:3]) < self.least:
+            raise UnsupportedError(f"frames below {self.least} px hold too few matches")
         first, second = _states(episode, at)
         if first.segmentation is None or second.segmentation is None:
             raise UnsupportedError("no segmentation")
@@ -219,6 +223,7 @@ class Tsed(_Matched):
         requires=_NEEDS,
         undefined=(
             *_COMMON,
+            "frames below 128 px hold too few matches",
             "no segmentation",
             "no power: a frozen frame lies within 4 px (at 256) of its epipolar lines",
             "the true frames do not pass",
@@ -263,6 +268,7 @@ class SelfPose(_Matched):
         requires=frozenset({"segmentation", "intrinsics"}),
         undefined=(
             *_COMMON,
+            "frames below 128 px hold too few matches",
             "no segmentation",
             "no power: the true picture hardly moves",
             "the true frames imply no pose",
@@ -299,7 +305,7 @@ class _Identity:
         return hash((id(self.states[0]), id(self.states[1])))
 
 
-@lru_cache(maxsize=16)  # the pairs of one episode: all sources and samples ask for the same ones
+@lru_cache(maxsize=64)  # the pairs of one episode: all sources and samples ask for the same ones
 def _cached_view(key: _Identity) -> geometry.PairView:
     return geometry.pair_view(*key.states)
 

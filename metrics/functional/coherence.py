@@ -268,7 +268,7 @@ def look(frames: NDArray[Any]) -> Float:
 
 
 GROUPS = (slice(0, 35), slice(35, 47))  # layout, colour
-SLACK = 0.1  # spreads of the truth: less than that is no drift
+SLACK = 0.15  # spreads of the truth: less than that is no drift (blur of 1 px makes up to 0.15)
 CAP = 3.0  # spreads of the truth: beyond it a feature is simply wrong
 
 

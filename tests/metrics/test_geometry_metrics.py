@@ -10,6 +10,7 @@ import pytest
 from tests.metrics.solid import PATHS, episode, flattened, walk
 from worldsim.checks import check_metric
 from worldsim.errors import ShapeError
+from worldsim.faults.table import FAULTS
 from worldsim.metrics.geometry import PairMetric, Reprojection, SelfPose, Tsed, pair_grid
 from worldsim.protocols import Metric
 from worldsim.types import Episode
@@ -22,7 +23,7 @@ SIZE = {"geometry.reprojection": 64, "geometry.tsed": 128, "geometry.self_pose":
 @pytest.fixture(scope="module")
 def scenes() -> dict[int, list[Episode]]:
     out: dict[int, list[Episode]] = {}
-    for size, path, seeds in ((64, "arc", (0, 2)), (128, "turn", (0,))):
+    for size, path, seeds in ((64, "arc", (1, 2)), (128, "turn", (0,))):
         worlds = [walk(seed, PATHS[path], 12, size=size) for seed in seeds]
         out[size] = [episode(f, s, f, seed=k) for k, (f, s) in enumerate(worlds)]
     return out
@@ -32,34 +33,36 @@ def test_pairs_lie_within_the_predicted_frames() -> None:
     assert pair_grid(4, 4) == []
     assert pair_grid(4, 5) == [(4, 5)]
     pairs = pair_grid(1, 1000)
-    assert len(pairs) == len(set(pairs)) == 12
+    assert len(pairs) == len(set(pairs)) == 18
     assert min(i for i, _ in pairs) == 1 and max(j for _, j in pairs) == 1000
 
 
 @pytest.mark.parametrize("cls", ALL, ids=IDS)
 def test_the_contract_holds_in_blocks(cls: type[PairMetric], scenes: dict[int, list[Episode]]) -> None:
     assert isinstance(cls(), Metric)
-    e = scenes[SIZE[cls.spec.name]][0]
-    assert e.truth.states is not None
     n = 10 if cls is Reprojection else 7
-    short = episode(e.truth.frames[:n], e.truth.states[:n], e.truth.frames[:n], context=2)
-    report = check_metric(cls, episodes=[(short,)])
+    shorts = []
+    for k, e in enumerate(scenes[SIZE[cls.spec.name]]):
+        assert e.truth.states is not None
+        shorts.append((episode(e.truth.frames[:n], e.truth.states[:n], e.truth.frames[:n], seed=k, context=2),))
+    report = check_metric(cls, episodes=shorts)
     assert report.ok, str(report)
 
 
 @pytest.mark.parametrize("cls", ALL, ids=IDS)
-def test_frozen_has_zero_and_the_oracle_one(cls: type[PairMetric], scenes: dict[int, list[Episode]]) -> None:
+def test_frozen_has_zero_or_less_and_the_oracle_one(cls: type[PairMetric], scenes: dict[int, list[Episode]]) -> None:
     metric = cls()
     for e in scenes[SIZE[cls.spec.name]]:
         assert metric.reduce(metric.observe((e,))).value == 1.0
         still = np.repeat(np.asarray(e.truth.frames[:1]), len(e.truth.frames), 0)
         frozen = replace(e.generated[0], trajectory=replace(e.generated[0].trajectory, frames=still))
-        assert metric.reduce(metric.observe((replace(e, generated=(frozen,)),))).value == 0.0
+        value = metric.reduce(metric.observe((replace(e, generated=(frozen,)),))).value
+        assert value is not None and (value <= 0.0 if cls is Reprojection else value == 0.0)
 
 
 @pytest.mark.parametrize("cls", ALL, ids=IDS)
 def test_ends_and_missing_truths(cls: type[PairMetric], scenes: dict[int, list[Episode]]) -> None:
-    e = scenes[64][0]
+    e = scenes[SIZE[cls.spec.name]][0]
     gave_up = replace(e.generated[0], trajectory=replace(e.generated[0].trajectory, ended=7, end_reason="terminated"))
     rows = cls().observe((replace(e, generated=(gave_up,)),))
     late = [r for r in rows if r.event and int(r.event.split("-")[1]) > 8]
@@ -72,7 +75,7 @@ def test_ends_and_missing_truths(cls: type[PairMetric], scenes: dict[int, list[E
     assert e.truth.states is not None
     lost = [replace(s, segmentation=None) for s in e.truth.states]
     assert {r.reason for r in cls().observe((replace(e, truth=replace(e.truth, states=lost)),))} <= {"no segmentation"}
-    other = replace(e.generated[0], trajectory=scenes[128][0].truth)
+    other = replace(e.generated[0], trajectory=scenes[64 if SIZE[cls.spec.name] == 128 else 128][0].truth)
     object.__setattr__(broken := replace(e), "generated", (other,))
     with pytest.raises(ShapeError, match="like the truth's"):
         cls().observe((broken,))
@@ -89,7 +92,7 @@ def test_bins_have_equal_weight_and_are_printed(scenes: dict[int, list[Episode]]
     bins = score.details["bins"]
     assert score.value == pytest.approx(np.mean(list(bins.values())))
     assert score.value is not None and score.value < 0.95
-    assert min(score.details["pairs"].values()) >= 3 and sum(score.details["pairs"].values()) <= 24
+    assert min(score.details["pairs"].values()) >= 3 and sum(score.details["pairs"].values()) <= 36
     rows = metric.observe((made[0],))[:2]
     assert metric.reduce(rows).value is None, "two pairs are no bin"
 
@@ -118,3 +121,25 @@ def test_two_frames_at_a_time_are_read(scenes: dict[int, list[Episode]]) -> None
     lazy = replace(e.generated[0], trajectory=replace(e.generated[0].trajectory, frames=Far()))
     far = replace(e, generated=(lazy,))
     assert Reprojection().observe((far,)) == Reprojection().observe((e,))
+
+
+def test_matches_are_not_asked_for_in_small_frames(scenes: dict[int, list[Episode]]) -> None:
+    for cls in (Tsed, SelfPose):
+        rows = cls().observe((scenes[64][0],))
+        assert {r.reason for r in rows} == {"frames below 128 px hold too few matches"}
+
+
+def test_another_solid_world_under_the_same_motion_is_not_this_one(scenes: dict[int, list[Episode]]) -> None:
+    """Without the bland world as null it had 0.7 and more: level ground is right everywhere."""
+    metric, rows = Reprojection(), []
+    for seed in (0, 1, 2, 3):
+        frames, states = walk(seed, PATHS["arc"], 12)
+        shown = walk(seed + 50, PATHS["arc"], 12)[0]
+        rows += metric.observe((episode(frames, states, shown, seed=seed),))
+    value = metric.reduce(rows).value
+    assert value is not None and value < 0.3
+
+
+def test_the_claims_name_real_faults() -> None:
+    for cls in ALL:
+        assert cls.spec.sensitive | cls.spec.invariant <= set(FAULTS)

@@ -22,12 +22,12 @@ GAP = 6
 
 @pytest.fixture(scope="module")
 def strafe() -> Scene:
-    return walk(0, PATHS["strafe"], GAP)
+    return walk(3, PATHS["strafe"], GAP)
 
 
 @pytest.fixture(scope="module")
 def curve() -> Scene:
-    return walk(2, PATHS["curve"], GAP)
+    return walk(0, PATHS["curve"], GAP)
 
 
 def skill_of(scene: Scene, shown: Frames) -> float:
@@ -92,11 +92,11 @@ def test_windows_agree_with_plain_numpy() -> None:
     np.testing.assert_array_equal(reprojection.zncc_error(a, np.full_like(a, 7), kept), 0.5)
 
 
-def test_the_oracle_has_one_and_frozen_and_grey_have_exactly_zero(strafe: Scene, curve: Scene) -> None:
+def test_the_oracle_has_exactly_one_grey_zero_and_frozen_less(strafe: Scene, curve: Scene) -> None:
     for scene in (strafe, curve):
         frames = scene[0]
         assert skill_of(scene, frames) == 1.0
-        assert skill_of(scene, np.repeat(frames[2:3], GAP + 1, 0)) == 0.0
+        assert skill_of(scene, np.repeat(frames[2:3], GAP + 1, 0)) < 0.0
         assert skill_of(scene, np.full_like(frames, 128)) == 0.0
 
 
@@ -104,7 +104,7 @@ def test_white_noise_is_no_better_than_frozen(strafe: Scene) -> None:
     values = [
         skill_of(strafe, np.random.default_rng(seed).integers(0, 256, strafe[0].shape, np.uint8)) for seed in range(6)
     ]
-    assert abs(np.mean(values)) < 0.1 and max(values) < 0.2
+    assert max(values) < 0.0
 
 
 def test_tint_brightness_and_mild_blur_change_nothing(strafe: Scene, curve: Scene) -> None:
@@ -130,9 +130,9 @@ def test_the_more_parallax_is_wrong_the_lower_the_score(fault: object, strafe: S
 def test_a_solid_world_that_moves_too_slowly_stays_solid(curve: Scene) -> None:
     """The control: wrong speed is an error of control. Jitter of the camera is not absorbed by the fit."""
     frames, states = curve
-    slow = np.mean([skill_of(curve, walk(2, PATHS["curve"], GAP, speed=s)[0]) for s in (0.95, 0.85, 0.75)])
+    slow = np.mean([skill_of(curve, walk(0, PATHS["curve"], GAP, speed=s)[0]) for s in (0.95, 0.85, 0.75)])
     assert slow > 0.85
-    shaken = walk(2, PATHS["curve"], GAP, jitter=3.0)[0]
+    shaken = walk(0, PATHS["curve"], GAP, jitter=3.0)[0]
     pairs = [
         reprojection.reprojection(frames[[0, j]], shaken[[0, j]], geometry.pair_view(states[0], states[j]))
         for j in range(2, GAP + 1)
@@ -166,7 +166,8 @@ def test_matched_sharpness_finds_the_blur() -> None:
 def test_what_the_truth_cannot_decide_has_a_reason(strafe: Scene) -> None:
     frames, states = strafe
     same = geometry.pair_view(states[0], states[0])
-    assert "no power" in str(reprojection.undecidable(frames[[0, 0]], same))
+    assert "px of parallax" in str(reprojection.undecidable(frames[[0, 0]], same))
+    assert "bland" in str(reprojection.undecidable(frames[[0, 0]], geometry.pair_view(states[0], states[GAP])))
     grey = np.full_like(frames[[0, GAP]], 90)
     view = geometry.pair_view(states[0], states[GAP])
     assert "textured" in str(reprojection.reprojection(grey, frames[[0, GAP]], view))
@@ -185,3 +186,33 @@ def test_slower_motion_is_a_share_of_way_and_angle() -> None:
     half = geometry.scaled_motion(move, 0.5, 0.5)
     assert geometry.rotation_angle(half[:3, :3]) == pytest.approx(6.0)
     np.testing.assert_allclose(np.linalg.inv(half)[:3, 3], 0.5 * np.linalg.inv(move)[:3, 3], atol=1e-12)
+
+
+def test_the_bland_world_is_a_turn_over_level_ground(curve: Scene) -> None:
+    """On true ground its map is the true one; elsewhere that of an infinitely distant wall."""
+    first, second = curve[1][0], curve[1][GAP]
+    view = geometry.pair_view(first, second)
+    ground = geometry.level_ground(first, second)
+    pose, lens = first.world_from_camera, first.intrinsics
+    assert ground is not None and pose is not None and lens is not None and first.depth is not None
+    points = geometry.back_project(first.depth, lens)
+    height = points @ pose[1, :3] + pose[1, 3]
+    v, u = np.mgrid[0:64, 0:64] + 0.5
+    moved = np.linalg.norm(view.bland[1.0, 1.0] - np.stack([u, v], -1), axis=-1)
+    on_ground = view.kept & (np.abs(height - ground) < 0.01)
+    wall = view.kept & (np.abs(height - ground) > 1.0)
+    assert on_ground.sum() > 100 and np.nanmax(moved[on_ground]) < 1e-3
+    assert wall.sum() > 50 and np.nanmedian(moved[wall]) > 1.0
+
+
+def test_matched_grain_finds_the_noise(strafe: Scene) -> None:
+    rng = np.random.default_rng(0)
+    image = strafe[0][0].mean(axis=-1).astype(np.float32)
+    for sd in (0.0, 2.0, 8.0):
+        noisy = (0.8 * image + rng.normal(0, sd, image.shape)).astype(np.float32)
+        assert reprojection.matching_grain((image,), (noisy,)) == pytest.approx(sd, rel=0.15, abs=0.3)
+    assert (
+        reprojection.matching_grain((image,), ((noisy + rng.normal(0, 99, image.shape)).astype(np.float32),))
+        == reprojection.MAX_GRAIN
+    )
+    assert skill_of(strafe, np.clip(strafe[0] + rng.normal(0, 8, strafe[0].shape), 0, 255).astype(np.uint8)) > 0.9
