@@ -11,6 +11,7 @@ import pytest
 from worldsim import recipes
 from worldsim.envs.scenarios import list_sets, load_set
 from worldsim.errors import ConfigError, UnknownNameError
+from worldsim.plan import FAMILIES
 from worldsim.registry import CONTROLLERS
 from worldsim.truth import (
     ActionChange,
@@ -23,6 +24,9 @@ from worldsim.truth import (
     SetCell,
     TruthState,
 )
+
+#: What metrics ask about; see worldsim.metrics.events.
+EVENTS = {"identity", "watched", "evolution", "effect", "persistence", "colour"}
 
 MINE = """
 name: mine
@@ -87,6 +91,14 @@ def test_the_hash_follows_the_meaning_not_the_spelling(tmp_path: Path) -> None:
         ("version: 3", "version: '3'", "version must be int"),
         ("prompts: [[0, a red chest]]", "prompts: [a red chest]", r"\[step, text\]"),
         ("name: mine", "name: [mine", "is not YAML"),
+        ("alternatives: gone}", "alternatives: gone, balance: [there]}", r"balances \['there'\], which are not among"),
+        ("alternatives: gone}", "alternatives: gone, tell: true}", "`tell` says which alternative"),
+        ("alternatives: gone}", "alternatives: gone, yaws: [0]}", "degrees other than 0"),
+        ("alternatives: gone}", "alternatives: gone, yaw: [3]}", "Did you mean 'yaws'"),
+        ("    horizon: 20", "    horizon: 20\n    sham: true\n    variants: {a: {}}", "either sham or variants"),
+        ("    horizon: 20", "    horizon: 20\n    variants: {a: 3}", "'a' must be a mapping of controller arguments"),
+        ("    horizon: 20", "    horizon: 20\n    views: [{name: b, judge: return, places: return}]", "b comes twice"),
+        ("    horizon: 20", "    horizon: 20\n    views: [{name: v, judge: a, places: b, turns: 0}]", "at least 1"),
         ("at: hidden, ", "", "needs at"),
     ],
 )
@@ -112,10 +124,30 @@ def test_sets_that_come_along(name: str) -> None:
         assert scenario.summary, f"{scenario.name} says what it asks"
         assert scenario.probes
         CONTROLLERS.get(scenario.controller)(**scenario.controller_kwargs)  # refuses unknown options
+        for variant in scenario.variants.values():
+            CONTROLLERS.get(scenario.controller)(**scenario.controller_kwargs, **variant)
         for point in scenario.branches:
             truths = [a for a, recipe in point.alternatives.items() if not set(recipe) - {"say"}]
             assert len(truths) <= 1
             assert len(point.alternatives) >= 2
+            assert point.name in EVENTS
+            assert scenario.sham or point.balance, "law 2: every answer is the truth equally often"
+        assert all(view.name == "place" for view in scenario.views)
+        assert scenario.probes <= FAMILIES
+
+
+def test_the_sets_ask_after_each_absence_and_in_every_family() -> None:
+    scenarios = {s.name: s for name in ("core", "long") for s in load_set(name).scenarios}
+    for steps in (8, 32, 128, 512):
+        for kind, event in (("look_away", "identity"), ("place", "persistence")):
+            assert event in {point.name for point in scenarios[f"{kind}_{steps}"].branches}
+    core = load_set("core").scenarios
+    assert {family for s in core for family in s.probes} == FAMILIES
+    assert {point.name for s in core for point in s.branches} == EVENTS
+    lattice = [point for s in core for point in s.branches if point.name in ("identity", "persistence")]
+    assert all(point.yaws == (-3.0, 3.0) for point in lattice)
+    panel = next(s for s in core if s.name == "policy_panel")
+    assert len(panel.variants) == 8
 
 
 def test_listing_loads_neither_torch_nor_a_world() -> None:
@@ -199,9 +231,51 @@ def blocks_of(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
-def test_the_set_on_the_page_loads(tmp_path: Path) -> None:
+def test_the_set_on_the_page_can_be_asked_in_a_world(tmp_path: Path) -> None:
+    from worldsim.config import EvalConfig
+    from worldsim.evaluate import open_run, prepare, render, rollout
+
     (text,) = blocks_of("yaml")
-    assert load_set(write(tmp_path, text)).scenarios[0].branches[0].window == 5
+    path = write(tmp_path, text)
+    config = EvalConfig(
+        model="worldsim/Frozen",
+        scenarios=str(path),
+        episodes=2,
+        metrics=("fidelity.l1",),
+        out=tmp_path / "r",
+        quiet=True,
+    )
+    prepared = prepare(config)
+    assert {scenario.name for scenario in prepared.scenarios} == {
+        "look_away",
+        "process",
+        "place",
+        "told",
+        "there_and_back",
+    }
+    store = open_run(prepared, [])
+    rollout(prepared, store)
+    render(prepared, store)
+    drawn: dict[str, set[str]] = {}
+    for row in store.done():
+        for branch in store.episode(row).branches:
+            drawn.setdefault(branch.event, set()).add(branch.name.split("+")[0])
+    assert drawn == {
+        "identity": {"present", "absent", "altered"},
+        "evolution": {"advanced", "stopped", "frozen", "frozen:hidden"},
+        "persistence": {"edited", "not_edited"},
+        "colour": {"red", "blue"},
+        "place": {"hidden", "return"},
+    }
+
+
+def test_the_page_knows_every_key_and_set() -> None:
+    from worldsim.envs.scenarios import loading
+
+    page = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    known = {*loading._SCENARIO_KEYS, *loading._BRANCH_KEYS, *loading._VIEW_KEYS} - {"name", "summary"}
+    assert not {key for key in known if f"`{key}`" not in page}
+    assert all(f"| `{name}` |" in page for name in list_sets("blocks"))
 
 
 def test_the_probe_on_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
