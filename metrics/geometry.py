@@ -219,7 +219,7 @@ class Tsed(_Matched):
         unit="1",
         range=(0.0, 1.0),
         higher_is_better=True,
-        floor="frozen",
+        floor="other-episode",
         requires=_NEEDS,
         undefined=(
             *_COMMON,

@@ -12,17 +12,18 @@ Per pair of frames (i, j), on the pixels that `geometry.pair_view` keeps:
     S       = 1 - (e_gen - e_gt) / (e_null - e_gt)
 
 S = 1: as consistent as the renderer; S = 0: no better than a picture that turns with the camera and slides over level
-ground, which needs no knowledge of this world's depths; below 0: worse than that, as frozen frames and other worlds are.
+ground, which needs no knowledge of this world's depths; below 0: worse than that, as frozen frames and other worlds.
 A pair is scored only where the truth has power: e_null - e_gt of the true frames at least 0.02. So pure turns and views
-of mere floor, where any solid world is right, do not count. All errors are minima over the same small lattice of motions
-(0.7 to 1.3 of the true translation, rotation or both), so that a solid world through which the camera moves a little too
-slowly is not taken for a soft one. The lattice is one number a part, not a free pose, so that it cannot absorb jitter.
+of mere floor, where any solid world is right, do not count. All errors are minima over the same small lattice of
+motions (0.7 to 1.3 of the true translation, rotation or both), so that a solid world through which the camera moves a
+little too slowly is not taken for a soft one. The lattice is one number a part, not a free pose, so that it cannot absorb jitter.
 
 Measured in Blocks at 64 px, 48 worlds (explore, strafe, dolly), in skill: tint and blur of 1 px cost 0.000, noise of 8
 and 12 levels 0.008 and 0.017, JPEG of quality 70 and 50 0.015 and 0.038, vanishing and swapped things 0.000, teleported
-ones 0.008. A solid world at 0.95, 0.9, 0.8, 0.7 of the true speed keeps S = 0.97, 0.95, 0.85, 0.73; at 0.5 it has -0.28:
-beyond the lattice, wrong speed reads as softness. Another world in which the camera moves in the same way has -0.66 (it
-had 0.31 without the bland world, 0.86 on a mere strafe). One pair in six is decided.
+ones 0.008. A solid world at 0.95, 0.9, 0.8, 0.7 of the true speed keeps S = 0.97, 0.95, 0.85, 0.73; at 0.5 it has
+-0.28: beyond the lattice, wrong speed reads as softness. Another world in which the
+camera moves in the same way has -0.66 (it had 0.31 without the bland world, 0.86 on a mere strafe). One pair in six is
+decided.
 
 ZNCC as in Lewis 1995; the grain as in Immerkaer 1996, "Fast noise variance estimation".
 """
