@@ -11,7 +11,8 @@ from tests.envs.court import Court
 from worldsim import trees
 from worldsim.envs import actions
 from worldsim.envs.controllers import PROBES, Explore, Human, NoOp, Policy, Replay, Script
-from worldsim.envs.controllers.pose import ground_distance, pose_of, wrap
+from worldsim.envs.controllers.pose import bearing, ground_distance, pose_of, wrap
+from worldsim.envs.controllers.sight import box_in_view
 from worldsim.errors import ConfigError, UnknownNameError
 from worldsim.protocols import Controller
 from worldsim.truth import TruthState
@@ -60,6 +61,115 @@ def test_look_away_return(seed: int) -> None:
     assert all(max(abs(a["camera"])) <= 15.0 for a in played)
     # Freeze-proof: no frame of the context shows the view that is judged.
     assert all(pose_error(states, f, at["return"])[0] > 10.0 for f in range(8))
+
+
+def test_a_change_is_announced_between_what_was_seen_before_and_after() -> None:
+    for probe, options in (("look_away_return", {"angle": 90, "hold": 2}), ("watch", {"steps": 12})):
+        change = {"change": True} if probe == "look_away_return" else {}
+        script = Script(probe, context=12, horizon=40, **options, **change)
+        states, _ = play(script, Court(1, objects=6), 51)
+        assert script.aborted is None
+        at, target = marks_of(script), script.focus["object_id"]
+        pixels = [next(o.visible_px for o in s.objects if o.id == target) for s in states]
+        assert sum(px >= 24 for px in pixels[: at["changed"] + 1]) >= 3
+        assert min(pixels[at["changed"] : 12]) >= 24
+        assert 12 - 1 - at["changed"] >= 3
+        assert pose_error(states, at["changed"], 11) == (0.0, 0.0), "the change itself stays in view"
+        assert len(script.focus["moved_to"]) == 3
+        assert ("hidden" in at) == (probe == "look_away_return")
+        if probe == "watch":
+            assert min(pixels) >= 24 or min(pixels[at["changed"] :]) > 0
+            assert script.focus["unseen_steps"] == 0
+
+
+def test_what_is_removed_in_view_is_left_and_looked_at_in_the_same_way() -> None:
+    """The probe goes by where the instance stood, so that its way does not tell what became of it."""
+    ways = []
+    for removed in (False, True):
+        script, env = Script("look_away_return", context=12, horizon=40, change=True), Court(1, objects=6)
+        script.reset(seed=0, action_space=env.action_space, truth=env.truth())
+        poses = []
+        for t in range(51):
+            action = script.act(FRAME, env.truth(), t)
+            if removed and t == marks_of(script).get("changed"):
+                env.objects.pop(script.focus["object_id"])
+            env.step(action)
+            poses.append(env.matrix())
+        assert script.aborted is None and "return" in marks_of(script)
+        ways.append(np.stack(poses))
+    assert np.array_equal(ways[0], ways[1])
+
+
+def test_the_place_where_it_could_stand_is_seen_as_well_as_the_thing() -> None:
+    known = 0
+    for seed in range(12):
+        script = Script("look_away_return", context=12, horizon=40, change=True)
+        states, _ = play(script, Court(seed, objects=5), 51)
+        if script.aborted:
+            continue
+        known += 1
+        back, (x, _, z) = states[marks_of(script)["return"]], script.focus["moved_to"]
+        item = next(o for o in back.objects if o.id == script.focus["object_id"])
+        eye = pose_of(back).eye
+        ratio = ground_distance(eye, item.position) / ground_distance(eye, np.array([x, 0.0, z]))
+        assert item.visible_px * ratio**2 > 20
+        assert abs(bearing(back, np.array([x, 0.0, z]))) <= 35.0 - 11.0
+        assert ground_distance(item.position, np.array([x, 0.0, z])) > 0.95
+    assert known >= 8
+
+
+def test_reveal_and_process_name_a_frame_of_the_context() -> None:
+    script = Script("reveal", context=18, horizon=16, angle=150)
+    states, _ = play(script, Court(2), 33)
+    at, (x, y, z) = marks_of(script), script.focus["spot"]
+    assert script.finished and script.aborted is None
+    assert 2 < at["told"] < 17 == at["departure"] < at["return"]
+    place = np.array([x, y + 0.5, z])
+    assert not any(box_in_view(s, place, (1.0, 1.0, 1.0)) for s in states[at["told"] : at["departure"] + 1])
+    assert sum(abs(bearing(s, place)) < 25.0 for s in states[: at["told"]]) >= 3
+    assert abs(bearing(states[at["return"]], place)) < 0.1
+    script = Script("process_unseen", context=18, horizon=48, hold=4)
+    states, _ = play(script, Court(2), 65)
+    at, cell = marks_of(script), script.focus["cell"]
+    assert 17 - at["changed"] >= 8, "long enough to tell whether it goes on"
+    assert not box_in_view(states[at["hidden"]], np.array(cell) + 0.5, (1.0, 1.0, 1.0))
+    assert max(pose_error(states, at["departure"], at["return"])) < 0.1
+
+
+def test_orbit_keeps_the_thing_in_the_middle() -> None:
+    done = 0
+    for seed in range(6):
+        script = Script("orbit", context=16, horizon=128)
+        states, _ = play(script, Court(seed, objects=5), 143)
+        if script.aborted:
+            assert "blocked" in script.aborted or "instance" in script.aborted
+            continue
+        done += 1
+        at = marks_of(script)
+        centre = next(o.position for o in states[0].objects if o.id == script.focus["object_id"])
+        for mark in ("departure", "return"):
+            assert abs(bearing(states[at[mark]], centre)) < 0.1
+        a, b = (pose_of(states[at[mark]]).eye for mark in ("departure", "return"))
+        assert ground_distance(a, centre) <= 3.9
+        assert abs(ground_distance(a, centre) - ground_distance(b, centre)) < 0.5
+        assert ground_distance(a, b) > 1.5
+    assert done >= 4
+
+
+def test_a_thing_behind_another_is_walked_around() -> None:
+    """One chest, right behind a pillar: turning does not show it, walking aside does."""
+    env = Court(0, objects=1, pillars=0)
+    env.feet, env.yaw = np.array([10.0, 0.0, 4.0]), 0.0
+    env.objects = {1: ("red_chest", np.array([10.0, 0.0, 10.0]))}
+    env.pillars = [(9.5, 0, 7.0)]
+    assert env.truth().objects[0].visible_px == 0
+    script = Script("use_leave_return", context=32, horizon=64, kinds=["chest"], far=12.0)
+    play(script, env, 40)
+    assert script.focus.get("object_id") == 1
+    script = Script("use_leave_return", context=6, horizon=64, kinds=["chest"], far=12.0)
+    env.feet, env.yaw = np.array([10.0, 0.0, 4.0]), 0.0
+    play(script, env, 20)
+    assert "came into view" in str(script.aborted)
 
 
 @pytest.mark.parametrize(
