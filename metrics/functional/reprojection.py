@@ -16,7 +16,8 @@ ground, which needs no knowledge of this world's depths; below 0: worse than tha
 A pair is scored only where the truth has power: e_null - e_gt of the true frames at least 0.02. So pure turns and views
 of mere floor, where any solid world is right, do not count. All errors are minima over the same small lattice of
 motions (0.7 to 1.3 of the true translation, rotation or both), so that a solid world through which the camera moves a
-little too slowly is not taken for a soft one. The lattice is one number a part, not a free pose, so that it cannot absorb jitter.
+little too slowly is not taken for a soft one. The lattice is one number a part, not a free pose, so that it cannot
+absorb jitter.
 
 Measured in Blocks at 64 px, 48 worlds (explore, strafe, dolly), in skill: tint and blur of 1 px cost 0.000, noise of 8
 and 12 levels 0.008 and 0.017, JPEG of quality 70 and 50 0.015 and 0.038, vanishing and swapped things 0.000, teleported
