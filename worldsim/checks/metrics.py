@@ -14,7 +14,7 @@ from worldsim import trees
 from worldsim.checks.report import Broken, Clauses, Report, Skip
 from worldsim.errors import UnsupportedError, WorldsimError
 from worldsim.nulls import NULLS, NullFrames
-from worldsim.protocols import EpisodeGroup, TruthEnv
+from worldsim.protocols import EpisodeGroup, Guessing, TruthEnv
 from worldsim.seeding import generator
 from worldsim.starts import action_batch
 from worldsim.types import Episode, Frames, MetricSpec, Observation, Rollout, Score, Trajectory
@@ -86,9 +86,10 @@ class Scale:
             episodes = []
             for e in group:
                 k += 1
-                episodes.append(
-                    show(e, e.truth.frames if what == "perfect" else _null(what, e, others[k % len(others)]))
-                )
+                if what == "perfect":
+                    episodes.append(show(e, e.truth.frames, e.truth.rewards))
+                else:
+                    episodes.append(show(e, _null(what, e, others[k % len(others)])))
             out.append(tuple(episodes))
         return out
 
@@ -177,7 +178,8 @@ def _plain(s: Scale) -> None:
 
 @_clause(
     "the truth is best",
-    expected="the truth's own frames score the best end of the range (where it is finite)",
+    expected="the truth's own frames score the best end of the range (where it is finite); of a difference that is "
+    "better when lower, 0",
     remedy="check direction and range in the spec, and that frame t is compared with frame t",
     needs=("observe",),
 )
@@ -185,7 +187,9 @@ def _best(s: Scale) -> str:
     score = s.score("perfect")
     if score.value is None:
         raise Broken(f"the truth's own frames are undefined: {score.reason}")
-    best = s.spec.range[1] if s.spec.higher_is_better else s.spec.range[0]
+    low, high = s.spec.range
+    # A range such as -1..1 whose lower end is better holds differences: the truth has none, and below 0 is luck.
+    best = high if s.spec.higher_is_better else 0.0 if low < 0 < high and math.isfinite(low) else low
     if math.isfinite(best) and abs(score.value - best) > 1e-6 * max(1.0, abs(best)):
         raise Broken(f"{score.value:g} {s.spec.unit}, expected {best:g}")
     return f"{score.value:g} {s.spec.unit}"
@@ -193,17 +197,21 @@ def _best(s: Scale) -> str:
 
 @_clause(
     "the floor is worse",
-    expected="the floor null scores worse than the truth, so that skill has a scale",
+    expected="the floor null, and the best constant answer where a metric tells it, score worse than the truth, so that "
+    "skill has a scale",
     remedy="name as floor a null that the metric can tell from the truth; check the direction",
     needs=("the truth is best",),
 )
 def _floor(s: Scale) -> str:
     top, floor = s.score("perfect").value, s.score(s.spec.floor)
-    if floor.value is None or top is None:
+    chance = s.metric.chance(s.rows(s.shown("perfect"))) if isinstance(s.metric, Guessing) else None
+    found = {name: v for name, v in ((s.spec.floor, floor.value), ("a constant answer", chance)) if v is not None}
+    if not found or top is None:
         raise Skip(f"the floor is undefined here: {floor.reason}")
-    if (floor.value >= top) if s.spec.higher_is_better else (floor.value <= top):
-        raise Broken(f"{s.spec.floor} scores {floor.value:g}, the truth {top:g}")
-    return f"{s.spec.floor}: {floor.value:g} {s.spec.unit}"
+    for name, value in found.items():
+        if (value >= top) if s.spec.higher_is_better else (value <= top):
+            raise Broken(f"{name} scores {value:g}, the truth {top:g}")
+    return ", ".join(f"{name}: {value:g} {s.spec.unit}" for name, value in found.items())
 
 
 @_clause(
@@ -342,9 +350,9 @@ def record_episodes(env: TruthEnv, worlds: int = WORLDS) -> list[Episode]:
     return out
 
 
-def show(episode: Episode, frames: Any) -> Episode:
-    """The episode with `frames` as its one rollout."""
-    trajectory = Trajectory(frames=frames, actions=episode.truth.actions, fps=episode.truth.fps)
+def show(episode: Episode, frames: Any, rewards: Any = None) -> Episode:
+    """The episode with `frames`, and `rewards` if the simulator tells any, as its one rollout."""
+    trajectory = Trajectory(frames=frames, actions=episode.truth.actions, rewards=rewards, fps=episode.truth.fps)
     return replace(episode, generated=(Rollout(trajectory=trajectory),))
 
 
