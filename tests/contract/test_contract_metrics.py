@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,11 +51,11 @@ class Material:
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    frames, states = walk(0, PATHS["turn"], 6, size=128)
+    paths = [walk(seed, PATHS[way], 6, size=128) for seed, way in ((0, "turn"), (1, "curve"))]
     near, seen = walk(0, PATHS["arc"], 8)
     return Material(
         recorded=all_groups(tmp_path_factory.mktemp) | {"near": [(episode(near, seen, near, context=2),)]},
-        walks=[(episode(frames, states, frames, context=2),)],
+        walks=[(episode(f, states, f, seed=k, context=2),) for k, (f, states) in enumerate(paths)],
         clips=[(clip(w),) for w in range(MIN_WORLDS + 1)],
         learned=tiny.tiny_metrics(tmp_path_factory.mktemp("weights")),
     )

@@ -197,8 +197,8 @@ def _best(s: Scale) -> str:
 
 @_clause(
     "the floor is worse",
-    expected="the floor null, and the best constant answer where a metric tells it, score worse than the truth, so that "
-    "skill has a scale",
+    expected="the floor null, and the best constant answer where a metric tells it, score worse than the truth, so "
+    "that skill has a scale",
     remedy="name as floor a null that the metric can tell from the truth; check the direction",
     needs=("the truth is best",),
 )
