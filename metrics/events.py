@@ -155,7 +155,7 @@ def _question(episode: Episode, event: str, branches: Sequence[Branch], run: Seq
         names=tuple(labels.index(word) for word in words),
         frames=tuple(at),
         renders=renders,
-        others=np.stack([_others(episode, t, renders[i, 0]) for i, t in enumerate(at)]),
+        others=np.stack([_others(episode, t) for t in at]),
         true=equal[0] if equal else None,
         away=away,
         home=home,
@@ -163,21 +163,16 @@ def _question(episode: Episode, event: str, branches: Sequence[Branch], run: Seq
     )
 
 
-def _others(episode: Episode, frame: int, renders: Frames) -> NDArray[np.bool_]:
-    """(H, W) bool: pixels of instances of the truth that stand, for the most part, where all alternatives agree."""
-    nowhere = np.zeros(renders.shape[1:3], np.bool_)
+def _others(episode: Episode, frame: int) -> NDArray[np.bool_]:
+    """(H, W) bool: pixels of true instances that stood there from the start and are not what the probe is about."""
     states = episode.truth.states
     ids = None if states is None else states[frame].segmentation
-    if ids is None:
-        return nowhere
-    core = region(renders).core
-    for one in np.unique(ids[ids > 0]):
-        own = ids == one
-        if (own & core).sum() < 0.5 * own.sum():
-            nowhere |= own
+    if states is None or ids is None:
+        return np.zeros(tuple(episode.truth.frames.shape[1:3]), np.bool_)
+    known = {o.id for o in states[0].objects} - {episode.focus.get("object_id")}
     side = 2 * REACH + 1  # the low-pass brings them there
-    grown = cv2.dilate(nowhere.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    return np.asarray(grown & ~core | nowhere)
+    own = np.isin(ids, list(known)).astype(np.uint8)
+    return np.asarray(cv2.dilate(own, np.ones((side, side), np.uint8)) > 0)
 
 
 class EventMetric:

@@ -310,6 +310,7 @@ def read_episode(folder: Path, row: Mapping[str, Any], branches: tuple[Branch, .
         pair_id=row["pair_id"],
         variant=row["variant"],
         label=row.get("label", ""),
+        focus=row.get("focus", {}),
         prompt=row["prompts"][0][1] if row["prompts"] else "",
     )
 

@@ -292,6 +292,7 @@ class Episode:
         pair_id: Episodes with the same pair_id are twins (an edit and its sham).
         variant: "main", "sham", or a name among the scenario's variants.
         label: The alternative that was made the truth, where a branch point balances them; "" = the truth as it was.
+        focus: What the probe is about, as plain values: `object_id`, `cell`, ...
         prompt: The prompt of the first frame.
         other: The truth's frames in another world of the same scenario, for the null "other-episode"; None = not known.
     """
@@ -309,6 +310,7 @@ class Episode:
     pair_id: str = ""
     variant: str = "main"
     label: str = ""
+    focus: Mapping[str, Any] = field(default_factory=dict)
     prompt: str = ""
     other: FrameSource | None = None
 

@@ -51,6 +51,10 @@ PROCESSES: Final[Mapping[str, int]] = {
 }
 
 
+#: Cells that water set by an edit flows on, like a spring's.
+SPRING: Final = 4
+
+
 def apply(world: World, change: Edit) -> None:
     """Makes one edit, in place. Objects that a lever is linked to follow it, loose cells near a changed one wake up.
 
@@ -128,7 +132,7 @@ def _set_cell(world: World, change: SetCell) -> None:
     if not world.inside(x, y, z):
         nx, nz, ny = world.cells.shape
         raise ConfigError(f"cells are (0..{nx - 1}, 0..{ny - 1}, 0..{nz - 1}), got {(x, y, z)}")
-    world.set(x, y, z, kind)
+    world.set(x, y, z, kind, reach=SPRING)
 
 
 def _set_time(world: World, change: SetTime) -> None:
