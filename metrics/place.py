@@ -89,7 +89,7 @@ class Place:
         share = {
             name: float(np.mean([r.details[f"right_{i}"] for r in decided])) for i, name in enumerate(("far", "home"))
         }
-        return Score(value=float(np.mean([r.outcome for r in decided])), unit=self.spec.unit, details=share)  # type: ignore[arg-type]
+        return Score(value=float(np.mean([r.outcome for r in decided])), unit=self.spec.unit, details=share)
 
 
 def _undecidable(episode: Episode, views: Sequence[Branch], steps: Sequence[int]) -> str | None:

@@ -133,7 +133,7 @@ def verdicts(
             lacking = sorted((spec.requires & _STATE_FIELDS) - able.truth)
             reason = f"the truth gives no {', '.join(lacking)}" if lacking else None
             asked = {r.removeprefix("event:") for r in spec.requires if r.startswith("event:")}
-            drawn = {point.name for point in (*scenario.branches, *scenario.views)}
+            drawn = {p.name for p in scenario.branches} | {v.name for v in scenario.views}
             if "branches" in spec.requires and not drawn:
                 reason = "the scenario has no branches"
             elif asked and not asked & drawn:

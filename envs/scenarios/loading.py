@@ -121,7 +121,7 @@ def _scenario(entry: Any, defaults: Mapping[str, Any], named: Mapping[str, Any],
     points = _sequence(values.get("branches", ()), lines, entry, "branches")
     branches = tuple(_branch(point, named, lines) for point in points)
     views = tuple(_view(v, lines) for v in _sequence(values.get("views", ()), lines, entry, "views"))
-    _unique([b.name for b in (*branches, *views)], where, "branch point")
+    _unique([*(b.name for b in branches), *(v.name for v in views)], where, "branch point")
     variants = _mapping(values.get("variants", {}), lines, entry, "variants")
     for name, arguments in variants.items():
         if not isinstance(arguments, Mapping):
