@@ -29,7 +29,8 @@ from worldsim.types import Scenario
 
 FOLDER = Path(__file__).parent / "suites"
 CURRENT: Final = "worldsim-core-1"
-SET, ENV, SEED, SPLIT, WORLDS, SIZE = "core", "blocks", 0, "test", 64, (64, 64)
+SET, ENV, SEED, WORLDS, SIZE = "core", "blocks", 0, 64, (64, 64)
+SPLIT: Final = "test"
 
 _ROOM = Path(__file__).parent
 _EXPECTED, _THRESHOLDS = _ROOM / "certify" / "expected.csv", _ROOM / "metrics" / "data" / "thresholds.json"
