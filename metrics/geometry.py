@@ -264,7 +264,7 @@ class SelfPose(_Matched):
         unit="1",
         range=(0.0, 1.0),
         higher_is_better=True,
-        floor="frozen",
+        floor="other-episode",
         requires=frozenset({"segmentation", "intrinsics"}),
         undefined=(
             *_COMMON,

