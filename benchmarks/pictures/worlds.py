@@ -13,16 +13,18 @@ from typing import Any
 from worldsim import evaluate, registry
 from worldsim.certify.replay import Recorded, play_groups
 from worldsim.config import EvalConfig
+from worldsim.envs.scenarios import load_set
 from worldsim.faults import make_fault
 from worldsim.plan import env_factory
 from worldsim.protocols import EpisodeGroup
 from worldsim.store import RunStore
 from worldsim.types import Observation, Score
 
-#: Worlds that are recorded of a scenario, and the side of its frames.
-WORLDS = {"explore": 16, "policy_panel": 6, "strafe": 2, "counterfactual": 2, "there_and_back": 2}
-SIDES = {"strafe": 128}
-OTHERWISE = 8, 64
+#: Worlds that are recorded of a scenario, 8 unless it says so here; "@128" is the side of its frames, 64 unless said.
+WORLDS = {
+    **{"explore": 16, "explore@128": 3, "policy_panel": 6},
+    **{"strafe@128": 2, "counterfactual": 2, "there_and_back": 4},
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Case:
         return [r for r in self.rows if r.episode in own]
 
 
+def named(scenario: str) -> tuple[str, int]:
+    """ "explore@128" -> ("explore", 128), "explore" -> ("explore", 64)."""
+    name, _, side = scenario.partition("@")
+    return name, int(side or 64)
+
+
 class Library:
     """Recordings of the oracle, one folder a scenario, and what faults make of them."""
 
@@ -48,8 +56,8 @@ class Library:
         self.play = cache(self._play)
 
     def store(self, scenario: str) -> RunStore:
-        """The recording of a scenario; made where there is none."""
-        worlds, side = WORLDS.get(scenario, OTHERWISE[0]), SIDES.get(scenario, OTHERWISE[1])
+        """The recording of "scenario" or "scenario@side"; made where there is none."""
+        name, side = named(scenario)
         path = self.folder / scenario
         if (path / "complete").exists():
             return RunStore.open(path)
@@ -57,13 +65,13 @@ class Library:
         config = EvalConfig(
             model="worldsim/Oracle",
             scenarios="certify",
-            episodes=worlds,
+            episodes=WORLDS.get(scenario, 8),
             seed=self.seed,
             size=(side, side),
             out=path,
             quiet=True,
         )
-        prepared = evaluate.prepare(config, only=lambda one: one.name == scenario)
+        prepared = evaluate.prepare(config, only=lambda one: one.name == name)
         store = evaluate.open_run(prepared, ["metric_pictures"])
         evaluate.rollout(prepared, store, keep_start=True)
         evaluate.render(prepared, store)
@@ -90,10 +98,8 @@ class Library:
         if not fault:
             return tuple(tuple(r.episode for r in group) for group in groups)
         store = self.store(scenario)
-        from worldsim.envs.scenarios import load_set
-
-        chosen = next(s for s in load_set("certify", env="blocks").scenarios if s.name == scenario)
-        side = SIDES.get(scenario, OTHERWISE[1])
+        name, side = named(scenario)
+        chosen = next(s for s in load_set("certify", env="blocks").scenarios if s.name == name)
         model = make_fault(fault, severity)
         try:
             return tuple(play_groups(groups, model, env_factory(store.config, chosen, (side, side))))
