@@ -23,7 +23,8 @@ Measured in Blocks at 64 px, 48 worlds (explore, strafe, dolly), in skill: tint 
 and 12 levels 0.008 and 0.017, JPEG of quality 70 and 50 0.015 and 0.038, vanishing and swapped things 0.000, teleported
 ones 0.008. A solid world at 0.95, 0.9, 0.8, 0.7 of the true speed keeps S = 0.97, 0.95, 0.85, 0.73; at 0.5 it has
 -0.28: beyond the lattice, wrong speed reads as softness. Another world in which the
-camera moves in the same way has -0.66 (it had 0.31 without the bland world, 0.86 on a mere strafe). One pair in six is
+camera moves in the same way has -0.66 (0.31, on a mere strafe 0.86, before bland
+world, weights and grain). One pair in six is
 decided.
 
 ZNCC as in Lewis 1995; the grain as in Immerkaer 1996, "Fast noise variance estimation".
