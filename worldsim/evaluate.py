@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -250,8 +250,18 @@ def score(store: RunStore, metrics: Sequence[type[Any]], config: EvalConfig, *, 
     left_out = {(v["metric"], v["scenario"]) for v in store.run["scored"] if not v["scored"]}
     with Progress("score", len(rows), quiet=config.quiet, unit="episodes") as progress:
         load = partial(_load_group, store.path)
-        found = observe_tasks(load, _tasks(rows), metrics, workers=workers, advance=progress.advance)
-    write_scores(store, metrics, [row for row in found if (row.metric, row.scenario) not in left_out], config)
+        tasks = [
+            replace(task, skip=frozenset(name for name, scenario in left_out if scenario == task.rows[0]["scenario"]))
+            for task in _tasks(rows)
+        ]
+        found = observe_tasks(load, tasks, metrics, workers=workers, advance=progress.advance)
+    write_scores(store, metrics, found, config)
+
+
+def groups_of_run(store: RunStore, scenario: str) -> Iterator[EpisodeGroup]:
+    """The finished episodes of one scenario, twins together; their frames are read when asked for."""
+    for task in _tasks([row for row in store.done() if row["scenario"] == scenario]):
+        yield _load_group(store.path, task.data)
 
 
 def write_scores(

@@ -45,10 +45,12 @@ class Task:
         rows: One an episode, with `episode`, `scenario`, `world_seed`, `variant` and `pair_id`: what is known of it
             without reading it.
         data: What `Load` needs.
+        skip: Names of metrics that are not run on it.
     """
 
     rows: tuple[Mapping[str, Any], ...]
     data: Any
+    skip: frozenset[str] = frozenset()
 
 
 def observe_tasks(
@@ -79,7 +81,8 @@ def observe_tasks(
         instances = [metric() for metric in metrics]
         rows: list[Observation] = []
         for task in tasks:
-            rows += observe_all(instances, [load(task.data)])
+            own = [metric for metric in instances if metric.spec.name not in task.skip]
+            rows += observe_all(own, [load(task.data)]) if own else []
             advance(len(task.rows))
         return rows
     with contextlib.closing(_Pool(load, tasks, metrics, min(workers, len(tasks)), advance)) as pool:
@@ -127,9 +130,9 @@ class _Pool:
     ) -> None:
         self._tasks, self._metrics, self._advance, self._workers = tasks, metrics, advance, workers
         self._job = _packed(load, metrics)
-        everything = tuple(range(len(metrics)))
-        self._waiting = deque(_Piece(task=i, metrics=everything) for i in range(len(tasks)))
-        self._found = [_Found(missing=len(metrics)) for _ in tasks]
+        chosen = [tuple(i for i, m in enumerate(metrics) if m.spec.name not in task.skip) for task in tasks]
+        self._waiting = deque(_Piece(task=i, metrics=own) for i, own in enumerate(chosen) if own)
+        self._found = [_Found(missing=len(own)) for own in chosen]
         self._children: list[_Child] = []
         self._deaths = 0
 
