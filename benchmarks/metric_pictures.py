@@ -12,14 +12,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from pictures import of_events, of_frames
+from pictures import of_control, of_events, of_frames, of_space
 from pictures.canvas import save, sheet
 from pictures.shared import Draw, summary
 from pictures.worlds import Library
 
 from worldsim.registry import METRICS
 
-DRAW: dict[str, Draw] = {**of_events.DRAW, **of_frames.DRAW}
+DRAW: dict[str, Draw] = {**of_events.DRAW, **of_frames.DRAW, **of_control.DRAW, **of_space.DRAW}
 
 
 def main() -> None:

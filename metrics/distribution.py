@@ -261,7 +261,8 @@ class Coverage(SetMetric):
             return "no true clip is among the nearest of another", {}
         twice = float(((yy == 0) & apart).any(axis=1).mean())
         details = {"coverage": coverage, "precision": precision / typical, "duplicates": twice}
-        return details[self.which], details
+        # Nothing is better than true: more typical than the truth is no merit (the mean of a context is the most typical).
+        return min(details[self.which], 1.0), details
 
 
 class Precision(Coverage):
@@ -272,7 +273,7 @@ class Precision(Coverage):
         name="distribution.precision",
         version=1,
         unit="1",
-        range=(0.0, math.inf),
+        range=(0.0, 1.0),
         higher_is_better=True,
         floor="context-mean",
         requires=frozenset({"worlds"}),

@@ -133,17 +133,17 @@ def _expected(path: Path) -> dict[str, dict[str, str]]:
 
 
 def differences(frozen: Mapping[str, Any], now: Mapping[str, Any], where: str = "") -> Iterator[str]:
-    """What differs between two trees of plain data, a line a leaf: "metrics fidelity.l1 version: 1 frozen, 2 now"."""
+    """What differs between two trees of plain data, a line a leaf: "metrics fidelity.l1 version: 1 then, 2 now"."""
     for key in sorted({*frozen, *now}):
         at = f"{where} {key}".strip()
         if key not in now:
-            yield f"{at}: frozen, and gone now"
+            yield f"{at}: gone"
         elif key not in frozen:
-            yield f"{at}: not frozen, and there now"
+            yield f"{at}: new"
         elif isinstance(frozen[key], Mapping) and isinstance(now[key], Mapping):
             yield from differences(frozen[key], now[key], at)
         elif frozen[key] != now[key]:
-            yield f"{at}: {_short(frozen[key])} frozen, {_short(now[key])} now"
+            yield f"{at}: {_short(frozen[key])} then, {_short(now[key])} now"
 
 
 def _short(value: Any) -> str:

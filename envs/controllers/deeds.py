@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from worldsim import trees
 from worldsim.envs.controllers.motions import act, look_at, press, turn_by, turn_to, wait, walk_to
-from worldsim.envs.controllers.pose import bearing, ground_distance, heading, wrap, yaw_to
+from worldsim.envs.controllers.pose import bearing, ground_distance, heading, pitch_to, wrap, yaw_to
 from worldsim.envs.controllers.probes import leave_and_return
 from worldsim.envs.controllers.scene import Aborted, Motion, Press, Scene
 from worldsim.envs.controllers.sight import box_in_view, cell_box, free_cells
@@ -223,9 +223,9 @@ def process_unseen(
     yield from wait(scene.context - 1 - shown - scene.t)
     scene.mark("changed")
     yield from wait(max(0, scene.context - 1 - scene.t))
-    yield from look_at(scene, cell_box(scene.focus["cell"])[0])
-    here = scene.pose  # as the context saw it: what is judged must be another view
-    yield from turn_to(scene, departure_yaw(scene, here.yaw), here.pitch)
+    eye, centre = scene.pose.eye, cell_box(scene.focus["cell"])[0]
+    # In one turn: it must be out of view before it has come to its end, or "went on" and "stood still" were the same.
+    yield from turn_to(scene, departure_yaw(scene, yaw_to(eye, centre)), pitch_to(eye, centre))
     yield from _leave_cell(scene, angle=angle, hold=hold, leave=leave, window=window)
 
 

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from worldsim import recipes, registry, seeding, trees
-from worldsim.branches import replay
+from worldsim.branches import render_episode, replay
 from worldsim.config import EvalConfig
 from worldsim.envs.controllers.sight import box_corners, is_free, project
 from worldsim.envs.scenarios import load_set
 from worldsim.lane import TruthLane
+from worldsim.metrics.events import questions
 from worldsim.plan import build_plan
 from worldsim.truth import TruthState
-from worldsim.types import Frames, Scenario
+from worldsim.types import Episode, Frames, Scenario, Trajectory
 
 WORLDS = 10
 PIXELS, FRAMES = 24, 3  # what must have been visible, and for how long
@@ -227,6 +228,36 @@ def seen_or_done(scenario: Scenario, played: Played) -> None:
     if scenario.controller_kwargs["probe"] == "break_leave_return":  # put down in the context
         put = next(t for t, s in enumerate(context) for change in s.cells if change.after != "air")
         assert sum(pixels_of(s, tuple(focus["cell"])) >= PIXELS for s in context[put:]) >= FRAMES
+
+
+@pytest.mark.parametrize("scenario", [case for case in ASKED if case.values[0].branches])
+def test_the_truth_can_decide_it(scenario: Scenario) -> None:
+    """What happened is among the alternatives, and every two answers look different where they are judged."""
+    found: list[str | None] = []
+    for played in play(short(scenario) if scenario in SETS["long"] else scenario, 8):
+        if played.lane.aborted:
+            continue
+        truth = Trajectory(
+            frames=np.stack(played.frames), actions=trees.stack(played.actions), states=tuple(played.states)
+        )
+        episode = Episode(
+            id=played.lane.planned.episode,
+            scenario=scenario.name,
+            world_seed=played.lane.planned.world_seed,
+            context_length=scenario.context,
+            truth=truth,
+            marks=played.lane.marks,
+            label=played.lane.planned.label,
+            variant=played.lane.planned.variant,
+            focus=played.lane.focus,
+        )
+        drawn = render_episode(played.lane.env, scenario, episode, played.lane.snapshots, played.lane.focus)
+        asked = questions(replace(episode, branches=tuple(drawn)), tuple(p.name for p in scenario.branches))
+        assert {q.event for q in asked} == {p.name for p in scenario.branches}
+        found += [q.undefined for q in asked]
+        if len(found) >= 3:
+            break
+    assert found.count(None) > len(found) / 2, found
 
 
 # ------------------------------------------------------------------------------------------------------ single probes

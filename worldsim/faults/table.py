@@ -116,7 +116,7 @@ _ALL = (
     _spec(picture.Jpeg, "100 - quality", "JPEG", "fidelity distribution", (30, 50, 70, 85, 95), mild=50),
     # Sets.
     _spec(sets.ModeCollapse, "share of worlds", "always the same world", "distribution", seen=False),
-    _spec(sets.FrameShuffle, "steps", "frames out of order", "distribution", (1, 2, 4, 8, 16)),
+    _spec(sets.FrameShuffle, "steps", "frames out of order", "distribution", (1, 2, 4, 8, 16), mild=4),
     # Text.
     _spec(text.PromptSwap, "probability", "another prompt is followed", "text", seen=False),
     # Reward.
