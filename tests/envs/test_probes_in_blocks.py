@@ -188,6 +188,8 @@ def changed_in_view(scenario: Scenario, played: Played) -> None:
     if target is not None:
         before = [next(o.visible_px for o in s.objects if o.id == target) for s in played.states[: start + 1]]
         assert sum(px >= PIXELS for px in before) >= FRAMES
+        hidden = [played.states[t] for name, t in played.at.items() if name == "hidden"]
+        assert not any(o.visible_px for s in hidden for o in s.objects if o.id == target), "out of sight"
     steps = range(1, scenario.context - start)
     actions = trees.stack(played.actions[start:])
     drawn = {}
