@@ -12,14 +12,15 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from pictures import of_control, of_events, of_frames, of_space
+from pictures import of_control, of_events, of_frames, of_policy, of_sets, of_space
 from pictures.canvas import save, sheet
 from pictures.shared import Draw, summary
 from pictures.worlds import Library
 
 from worldsim.registry import METRICS
 
-DRAW: dict[str, Draw] = {**of_events.DRAW, **of_frames.DRAW, **of_control.DRAW, **of_space.DRAW}
+FAMILIES = (of_control, of_events, of_frames, of_policy, of_sets, of_space)
+DRAW: dict[str, Draw] = {name: draw for family in FAMILIES for name, draw in family.DRAW.items()}
 
 
 def main() -> None:

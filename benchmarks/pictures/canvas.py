@@ -36,13 +36,15 @@ def paper(height: int, width: int) -> Image:
     return np.full((height, width, 3), 255, np.uint8)
 
 
-def write(image: Image, words: str, x: int, y: int, size: float = 0.42, colour: Colour = INK, bold: bool = False) -> None:
+def write(
+    image: Image, words: str, x: int, y: int, size: float = 0.42, colour: Colour = INK, bold: bool = False
+) -> None:
     """Draws words with the base line at y, in place."""
     cv2.putText(image, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 2 if bold else 1, cv2.LINE_AA)
 
 
 def width_of(words: str, size: float = 0.42, bold: bool = False) -> int:
-    """px."""
+    """Px."""
     return int(cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, 2 if bold else 1)[0][0])
 
 
@@ -129,7 +131,11 @@ def sheet(name: str, question: str, good: Half, bad: Half, better: str) -> Image
 
 
 def _half(half: Half, word: str, colour: Colour) -> Image:
-    inner = [note(f"{word}: {half.title}", SIDE, 0.46, colour), note(half.score, SIDE, 0.46, INK, bold=False), half.body]
+    inner = [
+        note(f"{word}: {half.title}", SIDE, 0.46, colour),
+        note(half.score, SIDE, 0.46, INK, bold=False),
+        half.body,
+    ]
     if half.foot:
         inner.append(note(half.foot, SIDE - 6))
     stacked = column(inner, 5)[:, :SIDE]

@@ -89,7 +89,9 @@ def _pair(group: EpisodeGroup, first: str, second: str, gain: float = 1.5) -> Im
     return column(lines, 2)
 
 
-def _differences(metric: str, fault: str, severity: float, titles: tuple[str, str], pair: tuple[str, str], foot: str) -> Draw:
+def _differences(
+    metric: str, fault: str, severity: float, titles: tuple[str, str], pair: tuple[str, str], foot: str
+) -> Draw:
     def draw(library: Library) -> tuple[Half, Half]:
         halves = []
         for planted, title in zip(("", fault), titles, strict=True):
@@ -115,7 +117,11 @@ def leak(library: Library) -> tuple[Half, Half]:
         (score("control.leak", groups), "what does nothing changes nothing"),
         (score("control.leak", wrong), 'to "wait" moves the camera (planted by hand)'),
     ):
-        halves.append(Half(title, said(case), _pair(case.groups[0], "noop", "wait"), "red: brighter, blue: darker, white: the same"))
+        halves.append(
+            Half(
+                title, said(case), _pair(case.groups[0], "noop", "wait"), "red: brighter, blue: darker, white: the same"
+            )
+        )
     return halves[0], halves[1]
 
 
@@ -163,7 +169,10 @@ def _keys(labels: Sequence[int], names: Sequence[str], width: int = 8) -> Image:
 def idm(library: Library) -> tuple[Half, Half]:
     """The keys that were pressed above the keys that can be read off the frames."""
     halves = []
-    for fault, severity, title in (("noise", 8.0, "the keys can be read off the frames"), ("freeze", 1.0, "a frozen picture presses nothing")):
+    for fault, severity, title in (
+        ("noise", 8.0, "the keys can be read off the frames"),
+        ("freeze", 1.0, "a frozen picture presses nothing"),
+    ):
         case = library.case("control.idm", "explore", fault, severity)
         true_moves, seen = _moves(case)
         effect, found = inverse_dynamics.effect(true_moves), inverse_dynamics.read(seen)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pictures.canvas import BAD, GOOD, Half, Image, column, enlarged, framed, labelled, note, row
+from pictures.canvas import Half, Image, column, enlarged, framed, labelled, note, row
 from pictures.shared import Draw, box_of, boxed, marks, said, shown, true, verdict
 from pictures.worlds import Case, Library
 from worldsim.metrics.functional.places import distances
@@ -52,10 +52,14 @@ def region_of(drawn: Sequence[Image]) -> tuple[int, int, int]:
 def crop(frame: Image, box: tuple[int, int, int], side: int = 90) -> Image:
     """The box of a frame, enlarged to `side` px."""
     top, left, size = box
-    return np.asarray(cv2.resize(frame[top : top + size, left : left + size], (side, side), interpolation=cv2.INTER_NEAREST))
+    return np.asarray(
+        cv2.resize(frame[top : top + size, left : left + size], (side, side), interpolation=cv2.INTER_NEAREST)
+    )
 
 
-def strip(frames: Sequence[tuple[str, Image]], box: tuple[int, int, int] | None = None, boxes: Sequence[int] = ()) -> Image:
+def strip(
+    frames: Sequence[tuple[str, Image]], box: tuple[int, int, int] | None = None, boxes: Sequence[int] = ()
+) -> Image:
     """Frames with words above; those numbered in `boxes` with the outline of the box."""
     out = []
     for i, (words, frame) in enumerate(frames):
@@ -130,9 +134,19 @@ def gap(library: Library) -> tuple[Half, Half]:
         lines = []
         for event, words in (("watched", "never left the view"), ("identity", "looked away and back")):
             own = [r for r in case.rows if r.event.startswith(event) and r.outcome is not None]
-            rates = [np.mean([r.outcome for r in own if r.details["true"] == t]) for t in sorted({r.details["true"] for r in own})]
+            rates = [
+                np.mean([r.outcome for r in own if r.details["true"] == t])
+                for t in sorted({r.details["true"] for r in own})
+            ]
             rate = float(np.mean(rates))
-            pick = next((r for r in own if r.details["true"] == "present" and r.outcome == float(event == "watched" or not fault)), own[0])
+            pick = next(
+                (
+                    r
+                    for r in own
+                    if r.details["true"] == "present" and r.outcome == float(event == "watched" or not fault)
+                ),
+                own[0],
+            )
             episode = next(e for g in case.groups for e in g if e.id == pick.episode)
             back = marks(episode)["return"]
             drawn = alternatives(episode, event, back)
@@ -177,7 +191,10 @@ def _deed(metric: str, fault: str, titles: tuple[str, str], away: bool) -> Draw:
                     strip(frames, box, (last,) if away else (1, 2)),
                     note(f"{words}: {mark}", 430, 0.42, verdict(good)),
                 ]
-            rates = [np.mean([r.outcome for r in case.rows if r.variant == v and r.outcome is not None]) for v in ("main", "sham")]
+            rates = [
+                np.mean([r.outcome for r in case.rows if r.variant == v and r.outcome is not None])
+                for v in ("main", "sham")
+            ]
             foot = f"block seen: {rates[0]:.2f} with the deed - {rates[1]:.2f} without"
             halves.append(Half(title, said(case), column(lines, 2), foot))
         return halves[0], halves[1]
@@ -204,7 +221,9 @@ def attribute(library: Library) -> tuple[Half, Half]:
                 answer = str(found.details["answer"])
                 picture = framed(boxed(enlarged(shown(episode, step), SCALE), box, SCALE), verdict(answer == word))
                 cells.append(labelled(picture, f'"{episode.prompt}"', f"shown: {answer}", verdict(answer == word)))
-        halves.append(Half(title, said(case), row(cells, 4), "shown after turning round; the chest was never in view before"))
+        halves.append(
+            Half(title, said(case), row(cells, 4), "shown after turning round; the chest was never in view before")
+        )
     return halves[0], halves[1]
 
 
@@ -222,8 +241,12 @@ def flip(library: Library) -> tuple[Half, Half]:
             good = found.outcome == 1.0
             right.append(good)
             picture = framed(boxed(enlarged(shown(episode, step), 3), box, 3), verdict(good))
-            cells.append(labelled(picture, f'"{episode.prompt}"', f"shown: {found.details['answer']}", verdict(good), 0.42))
-        foot = "one start, one noise, one word changed: " + ("both right, the pair counts" if all(right) else "the pair does not count")
+            cells.append(
+                labelled(picture, f'"{episode.prompt}"', f"shown: {found.details['answer']}", verdict(good), 0.42)
+            )
+        foot = "one start, one noise, one word changed: " + (
+            "both right, the pair counts" if all(right) else "the pair does not count"
+        )
         halves.append(Half(title, said(case), row(cells, 8), foot))
     return halves[0], halves[1]
 
@@ -231,9 +254,14 @@ def flip(library: Library) -> tuple[Half, Half]:
 def place(library: Library) -> tuple[Half, Half]:
     """The far end and home, each beside the view it is nearest to."""
     halves = []
-    for fault, severity, title in (("", 0.0, "away, and home again"), ("yaw-drift", 1.0, "the view turns by itself, 1 degree a step")):
+    for fault, severity, title in (
+        ("", 0.0, "away, and home again"),
+        ("yaw-drift", 1.0, "the view turns by itself, 1 degree a step"),
+    ):
         case = library.case("coherence.place", "there_and_back", fault, severity)
-        episode = next(e for g in case.groups for e in g if next(r for r in case.rows if r.episode == e.id).outcome is not None)
+        episode = next(
+            e for g in case.groups for e in g if next(r for r in case.rows if r.episode == e.id).outcome is not None
+        )
         views: list[Branch] = [b for b in episode.branches if b.event == "place"]
         lines = []
         for i, (step, words) in enumerate(zip(views[0].steps, ("far end", "home"), strict=True)):
@@ -247,7 +275,10 @@ def place(library: Library) -> tuple[Half, Half]:
                 labelled(framed(enlarged(views[pick].frames[i], SCALE), verdict(right)), picked),
                 labelled(framed(enlarged(true(episode, int(step)), SCALE)), f"{words}: truth"),
             ]
-            lines += [row(cells, 4), note(f"{words}: {'recognised' if right else 'not recognised'}", 430, 0.42, verdict(right))]
+            lines += [
+                row(cells, 4),
+                note(f"{words}: {'recognised' if right else 'not recognised'}", 430, 0.42, verdict(right)),
+            ]
         others = row([framed(cv2.resize(b.frames[0], (46, 46), interpolation=cv2.INTER_AREA)) for b in views[:8]], 1)
         lines += [note(f"some of the {len(views)} views to choose from:", 430, 0.36), others]
         halves.append(Half(title, said(case), column(lines, 2)))
@@ -272,7 +303,9 @@ DRAW: dict[str, Draw] = {
         ("water spread on, unseen", "nothing goes on out of view", ""),
         "advanced",
     ),
-    "interaction.effect": _deed("interaction.effect", "edit-ignored", ("the block appears", "the deed has no effect"), False),
+    "interaction.effect": _deed(
+        "interaction.effect", "edit-ignored", ("the block appears", "the deed has no effect"), False
+    ),
     "interaction.persistence": _deed(
         "interaction.persistence", "edit-reverts", ("the block is still there", "the block is gone when back"), True
     ),

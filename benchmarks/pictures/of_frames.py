@@ -102,7 +102,9 @@ def _compare(
             t = episode.context_length - 1 + horizon
             pictures = [("truth", true(episode, t)), ("shown", shown(episode, t)), (third[0], third[1](episode, t))]
             cells = [labelled(framed(enlarged(p, 2), GREY), words) for words, p in pictures]
-            halves.append(Half(title, said(case, digits, unit), row(cells, 4), foot or f"{horizon} frames after the context"))
+            halves.append(
+                Half(title, said(case, digits, unit), row(cells, 4), foot or f"{horizon} frames after the context")
+            )
         return halves[0], halves[1]
 
     return draw
@@ -135,17 +137,25 @@ def horizon(library: Library) -> tuple[Half, Half]:
     """Error over time against the best null."""
     halves = []
     metric = metrics.UsefulHorizon()
-    for fault, severity, title in (("yaw-drift", 0.1, "drifts slowly"), ("yaw-drift", 1.0, "drifts fast, 1 degree a step")):
+    for fault, severity, title in (
+        ("yaw-drift", 0.1, "drifts slowly"),
+        ("yaw-drift", 1.0, "drifts fast, 1 degree a step"),
+    ):
         case = library.case("fidelity.useful_horizon", "explore", fault, severity)
         hs = sorted({r.delay for r in case.rows if r.delay is not None})
         own = [np.mean([r.outcome for r in case.rows if r.delay == h]) for h in hs]
         nulls = [min(np.mean([r.details[n] for r in case.rows if r.delay == h]) for n in metric.nulls) for h in hs]
         until = float(case.score.value or 0.0)
-        axes = Axes((0, max(hs)), (0, 0.18), labels=("frames after the context", "mean pixel error (L1)"), size=(430, 240))
+        axes = Axes(
+            (0, max(hs)), (0, 0.18), labels=("frames after the context", "mean pixel error (L1)"), size=(430, 240)
+        )
         axes.line([until, until], [0, 0.18], PURPLE, 1)
         axes.line(hs, nulls, GREY)
         axes.line(hs, own, BLUE)
-        axes.legend([("knowing nothing (best null)", GREY), ("shown", BLUE), (f"useful for {until:.0f} frames", PURPLE)], top=False)
+        axes.legend(
+            [("knowing nothing (best null)", GREY), ("shown", BLUE), (f"useful for {until:.0f} frames", PURPLE)],
+            top=False,
+        )
         episode = case.groups[0][0]
         cells = []
         for h in (4, 12, 32):

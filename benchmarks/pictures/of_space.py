@@ -9,9 +9,9 @@ from pictures.canvas import BLUE, GREY, ORANGE, Half, Image, column, enlarged, f
 from pictures.plots import Axes
 from pictures.shared import Draw, said, shown, true, verdict
 from pictures.worlds import Case, Library
-from worldsim.metrics.functional import epipolar, geometry, reprojection as functional
+from worldsim.metrics.functional import epipolar, geometry
+from worldsim.metrics.functional import reprojection as functional
 from worldsim.types import Episode, Observation
-
 
 WHERE = ("explore@128", "strafe@128")
 
@@ -41,10 +41,15 @@ def mismatch(first: Image, second: Image, view: geometry.PairView) -> tuple[Imag
 def reprojection(library: Library) -> tuple[Half, Half]:
     """Two frames, the one moved onto the other, and where they do not fit."""
     halves = []
-    for fault, title in (("", "surfaces reappear where they must"), ("flattened-parallax", "the world is painted on a flat wall")):
+    for fault, title in (
+        ("", "surfaces reappear where they must"),
+        ("flattened-parallax", "the world is painted on a flat wall"),
+    ):
         case = library.case("geometry.reprojection", WHERE, fault, 1.0)
         flat = library.case("geometry.reprojection", WHERE, "flattened-parallax", 1.0)
-        worst = max((r for r in flat.rows if r.outcome is not None), key=lambda r: r.details["e_gen"] - r.details["e_gt"])
+        worst = max(
+            (r for r in flat.rows if r.outcome is not None), key=lambda r: r.details["e_gen"] - r.details["e_gt"]
+        )
         i, j = at(worst)
         episode = episode_of(case, worst)
         view = geometry.pair_view(episode.truth.states[i], episode.truth.states[j])
@@ -61,7 +66,6 @@ def reprojection(library: Library) -> tuple[Half, Half]:
         foot = "moved by the true depth and the true motion; grey: not asked (things, edges, out of view, no texture)"
         halves.append(Half(title, said(case), column([row(top, 4), row(low, 4)], 2), foot))
     return halves[0], halves[1]
-
 
 
 def _matches(episode: Episode, i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +86,9 @@ def tsed(library: Library) -> tuple[Half, Half]:
     for fault, title in (("", "matches lie on their lines"), ("pose-jitter", "the camera trembles: they do not")):
         case = library.case("geometry.tsed", "explore@128", fault, 4.0)
         wrong = library.case("geometry.tsed", "explore@128", "pose-jitter", 4.0)
-        chosen = max((r for r in wrong.rows if r.outcome == 0.0 and walked(wrong, r)), key=lambda r: r.details["median"] or 0.0)
+        chosen = max(
+            (r for r in wrong.rows if r.outcome == 0.0 and walked(wrong, r)), key=lambda r: r.details["median"] or 0.0
+        )
         i, j = at(chosen)
         episode = episode_of(case, chosen)
         own = next(r for r in case.rows if r.episode == chosen.episode and r.event == chosen.event)
@@ -108,11 +114,15 @@ def tsed(library: Library) -> tuple[Half, Half]:
             cv2.circle(pictures[1], tuple(int(v) for v in b[k] * scale), 4, (255, 255, 255), -1, cv2.LINE_AA)
             cv2.circle(pictures[1], tuple(int(v) for v in b[k] * scale), 3, colour, -1, cv2.LINE_AA)
         body = row(
-            [labelled(pictures[0], f"shown, frame {i}: points"), labelled(pictures[1], f"frame {j}: their matches, and lines")],
+            [
+                labelled(pictures[0], f"shown, frame {i}: points"),
+                labelled(pictures[1], f"frame {j}: their matches, and lines"),
+            ],
             6,
         )
-        foot = f"white: where the true motion allows each point; bars: how far off. This pair: median {float(own.details['median']):.1f} px off, " + (
-            "consistent" if own.outcome else "not consistent"
+        foot = (
+            "white: where the true motion allows each point; bars: how far off. This pair: "
+            f"median {float(own.details['median']):.1f} px off, {'consistent' if own.outcome else 'not consistent'}"
         )
         halves.append(Half(title, said(case), body, foot))
     return halves[0], halves[1]
@@ -151,7 +161,8 @@ def self_pose(library: Library) -> tuple[Half, Half]:
                 cv2.arrowedLine(picture, *ends, (255, 255, 255), 3, cv2.LINE_AA, tipLength=0.25)
                 cv2.arrowedLine(picture, *ends, (30, 30, 30), 1, cv2.LINE_AA, tipLength=0.25)
             cells.append(labelled(framed(picture, colour), f"{words}: where points of frame {i} go in {j}"))
-        foot = f"this pair: the turns implied are {float(own.details['angle']):.1f} degrees apart, score {float(own.outcome or 0):.2f}"
+        angle, value = float(own.details["angle"]), float(own.outcome or 0.0)
+        foot = f"this pair: the turns implied are {angle:.1f} degrees apart, score {value:.2f}"
         halves.append(Half(title, said(case), row(cells, 4), foot))
     return halves[0], halves[1]
 
@@ -160,18 +171,27 @@ def revisit(library: Library) -> tuple[Half, Half]:
     """A place, the way out, and the place again."""
     halves = []
     bad = library.case("coherence.revisit", "there_and_back", "yaw-drift", 1.0)
-    chosen = min((r for r in bad.rows if r.outcome is not None and r.details["left"]), key=lambda r: (r.outcome, r.episode, r.event))
+    chosen = min(
+        (r for r in bad.rows if r.outcome is not None and r.details["left"]),
+        key=lambda r: (r.outcome, r.episode, r.event),
+    )
     first, far, again = at(chosen)
-    for fault, title in (("", "the same place when seen again"), ("yaw-drift", "the view turns by itself, 1 degree a step")):
+    for fault, title in (
+        ("", "the same place when seen again"),
+        ("yaw-drift", "the view turns by itself, 1 degree a step"),
+    ):
         case = library.case("coherence.revisit", "there_and_back", fault, 1.0)
         episode = episode_of(case, chosen)
         view = geometry.pair_view(episode.truth.states[first], episode.truth.states[again])
-        moved, error = mismatch(shown(episode, first), shown(episode, again), view)
+        _, error = mismatch(shown(episode, first), shown(episode, again), view)
         own = next(r for r in case.rows if r.episode == chosen.episode and r.event == chosen.event)
         top = [
             labelled(framed(enlarged(shown(episode, first), 2)), f"shown, frame {first}"),
             labelled(framed(enlarged(shown(episode, far), 2)), f"frame {far}: elsewhere"),
-            labelled(framed(enlarged(shown(episode, again), 2), verdict(float(own.outcome or 0) > 0.5)), f"frame {again}: back"),
+            labelled(
+                framed(enlarged(shown(episode, again), 2), verdict(float(own.outcome or 0) > 0.5)),
+                f"frame {again}: back",
+            ),
         ]
         low = [
             labelled(framed(enlarged(error, 2), GREY), "unlike before: dark"),
@@ -186,9 +206,14 @@ def horizon(library: Library) -> tuple[Half, Half]:
     """Frames over time: this moment's, or another's."""
     halves = []
     cases = [library.case("coherence.horizon", "explore", f, s) for f, s in (("yaw-drift", 0.1), ("yaw-drift", 1.0))]
-    many = {e: sum(r.episode == e and r.outcome is not None for r in cases[0].rows) for e in sorted({r.episode for r in cases[0].rows})}
+    many = {
+        e: sum(r.episode == e and r.outcome is not None for r in cases[0].rows)
+        for e in sorted({r.episode for r in cases[0].rows})
+    }
     world = max(many, key=lambda e: (many[e], e))
-    for case, title in zip(cases, ("drifts slowly: still this moment's view", "drifts fast: soon another view"), strict=True):
+    for case, title in zip(
+        cases, ("drifts slowly: still this moment's view", "drifts fast: soon another view"), strict=True
+    ):
         episode = next(e for g in case.groups for e in g if e.id == world)
         decided = [r for r in case.rows if r.episode == world and r.outcome is not None][-4:]
         cells = []
@@ -202,7 +227,9 @@ def horizon(library: Library) -> tuple[Half, Half]:
                 line.append(labelled(framed(picture, colour), f"{words}, {r.delay}", below, verdict(bool(r.outcome))))
             cells.append(row(line, 3))
         curve = {h: v for h, v in (case.score.curve or {}).items() if v is not None}
-        axes = Axes((0, 48), (0, 1.05), labels=("frames after the context", "share of worlds identified"), size=(430, 150))
+        axes = Axes(
+            (0, 48), (0, 1.05), labels=("frames after the context", "share of worlds identified"), size=(430, 150)
+        )
         axes.straight((0, 0.5), (48, 0.5), GREY)
         axes.line(list(curve), list(curve.values()), BLUE)
         axes.dots(list(curve), list(curve.values()), BLUE, 3)
@@ -213,7 +240,10 @@ def horizon(library: Library) -> tuple[Half, Half]:
 def drift(library: Library) -> tuple[Half, Half]:
     """Frames of early and late segments, and how far the look has slipped."""
     halves = []
-    for fault, severity, title in (("tint", 0.4, "a constant tint is no drift"), ("colour-fade", 0.08, "colours fade, 8 % a step")):
+    for fault, severity, title in (
+        ("tint", 0.4, "a constant tint is no drift"),
+        ("colour-fade", 0.08, "colours fade, 8 % a step"),
+    ):
         case = library.case("coherence.drift", "explore", fault, severity)
         episode = case.groups[0][0]
         lines = []
@@ -225,7 +255,9 @@ def drift(library: Library) -> tuple[Half, Half]:
             lines.append(row(cells, 4))
         segments = sorted({r.delay for r in case.rows if r.outcome is not None})
         values = [np.mean([r.outcome for r in case.rows if r.delay == s]) for s in segments]
-        axes = Axes((0, 50), (0, 1.0), labels=("frames after the context", "how far the look has slipped"), size=(430, 150))
+        axes = Axes(
+            (0, 50), (0, 1.0), labels=("frames after the context", "how far the look has slipped"), size=(430, 150)
+        )
         axes.line(segments, values, ORANGE)
         axes.dots(segments, values, ORANGE, 3)
         halves.append(Half(title, said(case), column([*lines, axes.image], 2)))

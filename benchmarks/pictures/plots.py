@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ class Axes:
     def line(self, x: ArrayLike, y: ArrayLike, colour: Colour = INK, width: int = 2, dashed: bool = False) -> None:
         """Through points; NaN leaves a gap."""
         points = [(a, b) for a, b in zip(np.asarray(x, float), np.asarray(y, float), strict=True)]
-        for k, ((a, b), (c, d)) in enumerate(zip(points, points[1:], strict=False)):
+        for k, ((a, b), (c, d)) in enumerate(pairwise(points)):
             if np.isfinite([a, b, c, d]).all() and not (dashed and k % 2):
                 cv2.line(self.image, self.at(a, b), self.at(c, d), colour, width, cv2.LINE_AA)
 
@@ -69,14 +70,28 @@ class Axes:
         for a, b in zip(np.asarray(x, float), np.asarray(y, float), strict=True):
             cv2.circle(self.image, self.at(a, b), radius, colour, 1 if ring else -1, cv2.LINE_AA)
 
-    def say(self, x: float, y: float, words: str, colour: Colour = INK, size: float = 0.36, dx: int = 7, dy: int = 4) -> None:
-        """Words beside a value."""
-        u, v = self.at(x, y)
-        write(self.image, words, min(u + dx, self.image.shape[1] - width_of(words, size) - 2), v + dy, size, colour)
+    def key(self, entries: Sequence[tuple[str, Colour]]) -> None:
+        """Coloured words in a row above the axes."""
+        u = self.box[0]
+        for words, colour in entries:
+            write(self.image, words, u, self.box[1] - 7, 0.38, colour)
+            u += width_of(words, 0.38) + 16
+
+    def names(self, x: Float, y: Float, names: Sequence[str]) -> None:
+        """Words beside points; those of points that lie on each other share a place."""
+        places: dict[tuple[int, int], list[str]] = {}
+        for a, b, name in zip(x, y, names, strict=True):
+            u, v = self.at(a, b)
+            near = next((p for p in places if abs(p[0] - u) < 12 and abs(p[1] - v) < 10), (u, v))
+            places.setdefault(near, []).append(name)
+        for (u, v), own in places.items():
+            words = " ".join(own)
+            beside = u + 8 if u + 8 + width_of(words, 0.36) < self.box[2] else u - 8 - width_of(words, 0.36)
+            write(self.image, words, beside, v + 4, 0.36, GREY)
 
     def legend(self, entries: Sequence[tuple[str, Colour]], top: bool = True) -> None:
-        """Coloured words at the upper right, inside."""
-        left, high, right, low = self.box
+        """Coloured words below each other on the right, inside."""
+        _, high, right, low = self.box
         for k, (words, colour) in enumerate(entries):
             y = high + 15 + 15 * k if top else low - 8 - 15 * (len(entries) - 1 - k)
             write(self.image, words, right - 6 - width_of(words, 0.38), y, 0.38, colour)
@@ -92,12 +107,12 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(float(step * k), 10) for k in range(int(first), int(np.floor(high / step + 1e-9)) + 1)]
 
 
-def plane(vectors: Float) -> Float:
-    """(n, d) -> (n, 2): the two directions of largest spread, signs fixed by the largest component."""
-    centred = vectors - vectors.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+def plane(vectors: Float, *others: Float) -> list[Float]:
+    """(n, d), ... -> (n, 2), ...: all in the two directions in which the first spread most."""
+    middle = vectors.mean(axis=0)
+    _, _, axes = np.linalg.svd(vectors - middle, full_matrices=False)
     axes = axes[:2] * np.sign(axes[:2][np.arange(2), np.abs(axes[:2]).argmax(axis=1)])[:, None]
-    return np.asarray(centred @ axes.T)
+    return [np.asarray((v - middle) @ axes.T) for v in (vectors, *others)]
 
 
 def span(values: ArrayLike, margin: float = 0.08) -> tuple[float, float]:

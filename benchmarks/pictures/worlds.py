@@ -42,7 +42,7 @@ class Case:
 
 
 def named(scenario: str) -> tuple[str, int]:
-    """ "explore@128" -> ("explore", 128), "explore" -> ("explore", 64)."""
+    """From "explore@128" to ("explore", 128), from "explore" to ("explore", 64)."""
     name, _, side = scenario.partition("@")
     return name, int(side or 64)
 
