@@ -20,20 +20,30 @@ NO_PICTURE = {"learned": "no weights come with worldsim, and what stand-ins say 
 NAMES = [n for n in METRICS.names() if not n.startswith(("test.", "mine."))]
 
 
-def cells(text: str, name: str) -> list[str] | None:
-    """The cells of the row of a metric after its name, in the first table that has one."""
-    row = re.search(rf"^\| \[?`{re.escape(name)}`(?:\]\([^)]*\))? \|(.*)\|$", text, re.MULTILINE)
-    return None if row is None else [cell.strip() for cell in row[1].replace(r"\|", "").split("|")]
+def rows(text: str) -> dict[str, dict[str, str]]:
+    """Metric -> column -> cell, of the first table of a page that names it in its first column."""
+    found: dict[str, dict[str, str]] = {}
+    for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        head, _, *body = ([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table.splitlines())
+        for line in body:
+            name = re.match(r"\[?`(\w+\.\w+)`", line[0])
+            if name:
+                found.setdefault(name[1], dict(zip(head, line, strict=True)))
+    return found
 
 
-def page_of(name: str) -> tuple[str, list[str]]:
-    found = {page: row for page, text in PAGES.items() if (row := cells(text, name)) and len(row) == 6}
-    assert len(found) == 1, f"one page of docs/metrics/ should have a row of 7 columns for {name}, found {[*found]}"
+ROWS = {page: rows(text) for page, text in PAGES.items()}
+COLUMNS = {"unit", "range", "better", "floor", "power"}
+
+
+def page_of(name: str) -> tuple[str, dict[str, str]]:
+    found = {page: table[name] for page, table in ROWS.items() if table.get(name, {}).keys() >= COLUMNS}
+    assert len(found) == 1, f"one page of docs/metrics/ should have a row with {COLUMNS} for {name}, found {[*found]}"
     return next(iter(found.items()))
 
 
 def limits(text: str) -> tuple[float, float]:
-    """ "0 to 58.92", "-inf to inf", "0 up", "0 to the horizon" (whatever it is) as numbers."""
+    """The numbers of "0 to 58.92", "-inf to inf", "0 up", "0 to the horizon" (whatever it is)."""
     low, _, high = re.fullmatch(r"(\S+) (to|up)(.*)", text).groups()  # type: ignore[union-attr]
     return float(low), float(high) if re.fullmatch(r" -?(inf|[\d.]+)", high) else math.inf
 
@@ -50,21 +60,20 @@ def test_the_example_runs_and_keeps_the_contract(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", NAMES)
 def test_the_index_agrees_with_the_spec(name: str) -> None:
     spec = METRICS.get(name).spec
-    row = cells(INDEX, name)
+    row = rows(INDEX).get(name)
     assert row is not None, f"docs/metrics.md has no row for {name}"
     better = "higher" if spec.higher_is_better else "lower"
-    assert row == [spec.summary, spec.unit, better, spec.floor, "yes" if spec.headline else ""]
+    assert [*row.values()][1:] == [spec.summary, spec.unit, better, spec.floor, "yes" if spec.headline else ""]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_page_agrees_with_the_spec(name: str) -> None:
     spec = METRICS.get(name).spec
-    page, (formula, unit, span, better, floor, power) = page_of(name)
-    assert formula
-    assert (unit, floor) == (spec.unit, spec.floor)
-    assert limits(span) == pytest.approx(spec.range, abs=0.005)
-    assert better == ("higher" if spec.higher_is_better else "lower")
-    assert float(power.split()[0]) == spec.power
+    page, row = page_of(name)
+    assert (row["unit"], row["floor"]) == (spec.unit, spec.floor)
+    assert limits(row["range"]) == pytest.approx(spec.range, abs=0.005)
+    assert row["better"] == ("higher" if spec.higher_is_better else "lower")
+    assert float(row["power"].split()[0]) == spec.power
     assert "ndefined" in PAGES[page] and "imits" in PAGES[page]
 
 
