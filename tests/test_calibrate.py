@@ -63,11 +63,18 @@ def test_half_of_the_worlds_set_what_the_other_half_measures(asked: list[Asked],
     assert sum(counts.get("right", 0) for counts in found.truth.values()) >= 0.9 * len(DEGRADATIONS) * COUNT // 2
     assert found.floors["noise"] == found.floors["other-episode"] == {"lost the place": COUNT // 2}
     assert "lost the place" not in found.floors["frozen"]  # here the view is left and come back to unchanged
-    setting = {a.world for a in asked[::2]}
-    other = [replace(a, true=a.true if a.world in setting else np.zeros_like(a.true)) for a in asked]
-    changed = measure_error(other)
-    assert changed.thresholds == found.thresholds  # what measures does not set
-    assert changed.truth["clean"] == {"lost the place": COUNT // 2}
+
+
+def test_what_is_measured_did_not_set_what_it_is_measured_with(asked: list[Asked], found: Calibration) -> None:
+    """One of the measuring worlds shows another place: that world is lost, and all others are judged as they were."""
+    strange = [replace(a, true=asked[0].true) if a.world == 1 else a for a in asked]
+    changed = measure_error(strange)
+    assert changed.truth["clean"] == {"right": COUNT // 2 - 1, "lost the place": 1}
+    for name, counts in changed.truth.items():
+        was = found.truth[name]
+        assert counts.get("lost the place", 0) == was.get("lost the place", 0) + 1, name
+        assert was["right"] - 1 <= counts["right"] <= was["right"], name
+    assert changed.floors == found.floors
 
 
 def test_the_thresholds_are_of_use(asked: list[Asked], found: Calibration) -> None:

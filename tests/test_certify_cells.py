@@ -330,7 +330,10 @@ def test_anchors_from_the_rows_of_nulls_and_truth(cls: Any) -> None:
     assert np.isnan(anchors_of(cls(), few).gap) and "too few worlds" in (anchors_of(cls(), few).reason or "")
 
 
-def test_cheats_are_caught_at_the_floor_and_not_above() -> None:
+def test_cheats_are_caught_at_the_floor_and_not_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    for_ssim = {"freeze": ("fidelity.ssim",), "fade-to-mean": ("fidelity.ssim",), "pan-by-itself": ("control.motion",)}
+    monkeypatch.setattr("worldsim.certify.cheats.CAUGHT_BY", for_ssim)
+
     class Ssim(Mean):
         spec: ClassVar[MetricSpec] = spec_of("fidelity.ssim")
 
