@@ -261,7 +261,7 @@ class Coverage(SetMetric):
             return "no true clip is among the nearest of another", {}
         twice = float(((yy == 0) & apart).any(axis=1).mean())
         details = {"coverage": coverage, "precision": precision / typical, "duplicates": twice}
-        # Nothing is better than true: more typical than the truth is no merit (the mean of a context is the most typical).
+        # Nothing is better than true: to be more typical than the truth, as the mean of a context is, is no merit.
         return min(details[self.which], 1.0), details
 
 

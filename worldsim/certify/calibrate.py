@@ -1,8 +1,9 @@
 """Thresholds of the hypothesis test from the truth's own frames, and how often the test is wrong with them.
 
 Worlds of the validation split of a scenario set are recorded with the oracle; each question's true frame, clean and as
-a good simulator's decoder might show it, says what is to be believed. Half of the worlds set the thresholds, the other
-half say what they are worth: the truth's own error, and what noise, a frozen picture and another world are called.
+a good simulator's decoder might show it, says what is to be believed. The error is measured with thresholds of every
+other world on the rest: the truth's own error, and what noise, a frozen picture and another world are called. The
+thresholds that are kept come from all of these worlds.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Thresholds and what they are worth on worlds that did not set them.
+    """Thresholds, and what those of half of the worlds are worth on the other half.
 
     Attributes:
-        thresholds: For frames of this size.
+        thresholds: For frames of this size, from all worlds.
         size: (H, W).
         questions: How many were asked to measure, and how many set the thresholds.
         truth: Degradation -> {"right", "wrong", rejected reasons: count}.
@@ -104,8 +105,12 @@ def measure_error(asked: Sequence[Asked], progress: Callable[[int], None] = lamb
             found = _look(a.question, degrade(a.true, rng))
             evidence[a.world in setting, name].append((found, a.question.labels.index(a.question.true or "")))
         progress(1)
-    pool = [(e, t, name) for (used, name), rows in evidence.items() if used for e, t in rows]
-    thresholds = calibrate([e for e, _, _ in pool], [t for _, t, _ in pool], [name for _, _, name in pool])
+
+    def from_worlds(sets: Sequence[bool]) -> Thresholds:
+        pool = [(e, t, name) for (used, name), rows in evidence.items() if used in sets for e, t in rows]
+        return calibrate([e for e, _, _ in pool], [t for _, t, _ in pool], [name for _, _, name in pool])
+
+    thresholds = from_worlds([True])
     truth = {}
     for name in DEGRADATIONS:
         counts: Counter[str] = Counter()
@@ -120,7 +125,7 @@ def measure_error(asked: Sequence[Asked], progress: Callable[[int], None] = lamb
             verdict = judge(_look(a.question, frame), thresholds)
             floors[name][verdict.outcome if verdict.label is None else a.question.labels[verdict.label]] += 1
     return Calibration(
-        thresholds=thresholds,
+        thresholds=from_worlds([True, False]),
         size=(int(known[0].true.shape[0]), int(known[0].true.shape[1])),
         questions=(len(held_out), len(known) - len(held_out)),
         truth=truth,

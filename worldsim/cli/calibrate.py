@@ -20,7 +20,7 @@ class CalibrateArgs:
     env: str = "blocks"
     """The truth."""
     episodes: int = 48
-    """Worlds of each scenario, of the validation split; half of them set the thresholds."""
+    """Worlds of each scenario, of the validation split."""
     seed: int = 0
     """Everything random follows from it."""
     size: str = "64x64"

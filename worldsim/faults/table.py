@@ -113,7 +113,7 @@ _ALL = (
     _spec(picture.Blur, "px", "a blurred picture", "fidelity distribution", (0.4, 0.7, 1, 1.5, 2), mild=1),
     _spec(picture.Noise, "levels", "a noisy picture", "fidelity distribution", (4, 8, 16, 24, 32), mild=8),
     _spec(picture.Tint, "share", "a warm tint", "fidelity distribution", (0.1, 0.2, 0.4, 0.6, 0.8), mild=0.2),
-    _spec(picture.Jpeg, "100 - quality", "JPEG", "fidelity distribution", (30, 50, 70, 85, 95), mild=50),
+    _spec(picture.Jpeg, "100 - quality", "JPEG", "fidelity distribution", (30, 50, 70, 85, 95), mild=30),
     # Sets.
     _spec(sets.ModeCollapse, "share of worlds", "always the same world", "distribution", seen=False),
     _spec(sets.FrameShuffle, "steps", "frames out of order", "distribution", (1, 2, 4, 8, 16), mild=4),
