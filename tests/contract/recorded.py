@@ -19,7 +19,6 @@ WORLDS = {
     "there_and_back": 4,
     "told": 4,
     "explore": 2,
-    "strafe": 2,
     "counterfactual": 2,
     "policy_panel": 2,
 }
