@@ -14,9 +14,13 @@ from worldsim.certify.expected import FILE, read_expected
 from worldsim.certify.run import CertifyConfig, certify, failures
 from worldsim.certify.tasks import blind_up_to, jobs_of, levels_of
 from worldsim.cli.certify import certify_command
+from worldsim.config import EvalConfig
+from worldsim.envs.scenarios import load_set
 from worldsim.errors import ConfigError, WorldsimError
 from worldsim.faults.table import FAULTS
+from worldsim.plan import env_factory, verdicts
 from worldsim.registry import METRICS
+from worldsim.types import Scenario
 
 SCENARIOS = """
 name: small
@@ -251,6 +255,40 @@ def test_the_committed_table_fits_the_faults_and_the_metrics() -> None:
         for fault, sign in signs.items():  # a claim of the spec is certified, never contradicted
             assert not (fault in spec.sensitive and sign == "0"), (fault, metric)
             assert not (fault in spec.invariant and sign == "+"), (fault, metric)
+
+
+def test_a_scenario_is_scored_for_what_it_asks_and_is_made_for() -> None:
+    """Events, twins, variants and families decide, and the reason says which of them is lacking."""
+    scenarios = {s.name: s for s in load_set("certify").scenarios}
+    names = ("permanence.identity", "permanence.gap", "interaction.effect", "text.flip", "coherence.place")
+    specs = [METRICS.get(name).spec for name in names]
+    able = env_factory(EvalConfig(env="blocks"), scenarios["place"], (32, 32))().abilities
+
+    def reason(name: str, scenario: Scenario) -> str | None:
+        found = {v.metric: v for v in verdicts([scenario], specs, [able])}
+        assert found[name].scored == (found[name].reason is None)
+        return found[name].reason
+
+    made_for = {
+        "look_away": ("permanence.identity", "permanence.gap"),
+        "watch": ("permanence.gap",),
+        "place": ("interaction.effect",),
+        "told": ("text.flip",),
+        "there_and_back": ("coherence.place",),
+        "explore": (),
+    }
+    for scenario, scored in made_for.items():
+        assert tuple(n for n in names if reason(n, scenarios[scenario]) is None) == scored, scenario
+    assert reason("permanence.identity", scenarios["watch"]) == "the scenario does not ask about identity"
+    everywhere = {name: replace(s, probes=()) for name, s in scenarios.items()}
+    assert reason("permanence.identity", everywhere["explore"]) == "the scenario has no branches"
+    assert reason("permanence.identity", everywhere["place"]) == "the scenario does not ask about identity"
+    assert reason("coherence.place", everywhere["place"]) == "the scenario does not ask about place"
+    assert reason("interaction.effect", replace(everywhere["place"], sham=False)) == "the scenario has no sham twin"
+    assert reason("text.flip", replace(everywhere["told"], variants={})) == "the scenario has no variants"
+    assert reason("interaction.effect", scenarios["told"]) == "the scenario is not made for interaction"
+    foreign = replace(specs[0], name="mine.metric", requires=frozenset())
+    assert verdicts([scenarios["told"]], [foreign], [able])[0].scored  # probes name worldsim's own families only
 
 
 def test_what_must_be_rolled_out() -> None:

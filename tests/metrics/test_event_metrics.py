@@ -120,12 +120,21 @@ def test_a_constant_answer_has_exactly_no_skill() -> None:
         kept[name] = next(r for r in summary if r["scenario"] == "*")
     assert kept["oracle"]["skill"] == 1.0 and kept["constant"]["skill"] == 0.0
     assert kept["frozen"]["skill"] == pytest.approx(-1 / 3)  # it never left, not even where nothing changed
+    assert kept["oracle"]["details"]["answers"] == {name: {name: 3} for name in FACTS}
+    assert kept["constant"]["details"]["right_where_kept"] == 0.25
     for row in kept.values():
         assert (row["floor_name"], row["floor"], row["ceiling"]) == ("chance", 0.25, 1.0)
         assert all(null["skill"] <= 0 for null in row["nulls"].values())
         assert set(row["nulls"]) == {
             *("frozen", "copy-context", "context-mean", "noise", "other-episode", "chance")
         } and row["nulls"]["chance"] == {"value": 0.25, "skill": 0.0}
+
+
+def test_few_worlds_have_neither_a_value_nor_details() -> None:
+    rows = [replace(r, source=s) for r in rows_of(Identity(), identities()) for s in ("model", "ceiling")]
+    row = next(r for r in summarise(Identity(), rows, resamples=20)[0] if r["scenario"] == "*")
+    assert row["value"] is None and row["details"] == {} and "too few worlds" in str(row["reason"])
+    assert row["floor"] == 0.25  # chance needs no null, and no more worlds
 
 
 def test_who_never_left_cannot_have_remembered() -> None:
