@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from worldsim.metrics.functional.alignment import REACH
 from worldsim.metrics.functional.half_life import half_life
-from worldsim.metrics.functional.hypothesis import Thresholds, judge, measure, region
+from worldsim.metrics.functional.hypothesis import Thresholds, judge, measure
 from worldsim.metrics.functional.places import nearest
 from worldsim.metrics.thresholds import thresholds_for
 from worldsim.protocols import EpisodeGroup
@@ -73,13 +73,11 @@ class Question:
         """Why the truth cannot decide it, or None."""
         if self.true is None:
             return "what happened is not among the alternatives"
-        pairs = [
-            region(r, self.names, ignore).pair
-            for views, ignore in zip(self.renders, self.others, strict=True)
-            for r in views
-        ]
-        evidence = measure(self.renders[0, 0, 0], self.renders[0], labels=self.names, ignore=self.others[0])
-        return evidence.reason if evidence.reason or min(pairs) else "two alternatives look the same"
+        for views, ignore in zip(self.renders, self.others, strict=True):
+            reason = measure(views[0, 0], views, labels=self.names, ignore=ignore).reason
+            if reason is not None:
+                return reason
+        return None
 
     def answer(self, number: int, frame: Frames, thresholds: Thresholds) -> str:
         """The label that a frame shows in the place of `frames[number]`, or why none is believed."""

@@ -1,7 +1,7 @@
 """Fidelity: how long, and how well, does the picture agree with the truth's when both get the same actions?
 
 Thin classes over `worldsim.metrics.functional.fidelity`. What each number means, and its floor and ceiling:
-docs/metrics.md.
+docs/metrics/fidelity.md.
 """
 
 from __future__ import annotations

@@ -254,9 +254,6 @@ def test_worlds_that_one_severity_lacks_are_left_out_of_all() -> None:
     assert cell["reason"] == "no world was scored at every severity"
 
 
-@pytest.mark.xfail(
-    reason="a world is shared if it has rows, be they undefined: levels are not of the same worlds", strict=True
-)
 def test_worlds_that_are_undefined_at_one_severity_are_left_out_of_all() -> None:
     values = np.ones(WORLDS)
     values[0] = 9.0

@@ -64,7 +64,7 @@ TAU = 8  # of 255: a smaller difference of two renders is not counted as one
 GROW = REACH  # px around the core that belong to neither side: the low-pass brings it there
 MIN_PAIR = 12  # px in which every pair of alternatives must differ; below it one of ten is decided wrongly at 64x64
 BORDER = SHIFT + REACH  # px at the edge of the frame that a shift can lose
-SLIGHT = 0.25  # a smaller `fit` is no other thing, however exact the rest: wrong things of Blocks have 0.4 and more
+SLIGHT = 0.3  # a smaller `fit` is no other thing, however exact the rest: wrong things of Blocks have 0.4 and more
 MIN_CONTEXT = 0.1  # share of the frame in which all alternatives must agree
 MIN_SPREAD = 2.0 / 255  # of the context's luminance: a flatter one can be laid anywhere
 

@@ -436,7 +436,6 @@ def test_the_model_cannot_make_a_question_undefined(case: str, show: Show) -> No
     assert only(Identity(), change(worlds.episode(0, "present", show=show))).reason == reason
 
 
-@pytest.mark.xfail(reason="Question.undefined measures the first judged frame only", strict=True)
 def test_a_truth_that_can_hardly_be_told_in_some_judged_frames_is_not_a_failure_of_the_oracle() -> None:
     """From the second judged frame on, two alternatives differ in 4 px: an oracle must not be called wrong for that."""
     pictures = {name: seen(scene) for name, scene in worlds.facts(0).items()}

@@ -80,9 +80,10 @@ class Levels:
     """One metric's rows at several severities of one fault, the oracle's first, on the same worlds."""
 
     def __init__(self, metric: Metric, levels: Sequence[Rows]) -> None:
-        """Takes the rows of each level; worlds that any level lacks are left out of all."""
+        """Takes the rows of each level; worlds that any level does not decide are left out of all."""
         self.metric = metric
-        shared = set.intersection(*({r.world for r in rows} for rows in levels)) if levels else set()
+        decided = [{r.world for r in rows if r.outcome is not None} for rows in levels]
+        shared = set.intersection(*decided) if decided else set()
         self.worlds = sorted(shared)
         self.rows = [[r for r in rows if r.world in shared] for rows in levels]
         self.horizons = horizons_of([r for rows in self.rows for r in rows])

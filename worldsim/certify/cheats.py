@@ -36,10 +36,12 @@ def judge_cheats(
             continue
         data = Levels(metric, [oracle, tops[fault]])
         n = len(data.worlds)
+        if not n or not np.isfinite(data.point(1)):
+            continue  # nothing to beat the floor with
         skill = (data.point(1) - (anchors.floor or 0.0)) / anchors.gap
         rng = generator("certify/cheat", hash_seed(metric.spec.name, fault))
-        counts = rng.multinomial(max(n, 1), np.full(max(n, 1), 1.0 / max(n, 1)), size=200).astype(np.float64)
-        draws = (data.values(1, counts) - (anchors.floor or 0.0)) / anchors.gap if n else np.array([np.nan])
+        counts = rng.multinomial(n, np.full(n, 1.0 / n), size=200).astype(np.float64)
+        draws = (data.values(1, counts) - (anchors.floor or 0.0)) / anchors.gap
         low, high = (float(q) for q in np.nanquantile(draws, [0.05, 0.95]))
         out.append(
             {

@@ -20,6 +20,7 @@ from worldsim import registry
 from worldsim.certify.cheats import CAUGHT_BY
 from worldsim.certify.expected import Expected
 from worldsim.certify.replay import Recorded, play_groups, unchanged
+from worldsim.config import digest
 from worldsim.errors import UnsupportedError, WorldFailure, WorldsimError
 from worldsim.faults.table import FAULTS, FaultSpec, make_fault
 from worldsim.plan import env_factory, probed
@@ -106,14 +107,17 @@ def make_pieces(
             m.spec.name for m in metrics if probed(scenario, m.spec) and scored.get((m.spec.name, scenario.name), True)
         )
         for k in range(0, len(pairs), worlds):
+            jobs = tuple(jobs_of(names, expected, preset))
+            versions = [m.spec.version for m in metrics if m.spec.name in names]
+            asked = digest([names, versions, jobs, pairs[k : k + worlds]])  # another question is another piece
             out.append(
                 Piece(
-                    name=f"{scenario.name}-{k // worlds:03d}",
+                    name=f"{scenario.name}-{k // worlds:03d}-{asked[:8]}",
                     scenario=scenario,
                     size=size,
                     pairs=tuple(pairs[k : k + worlds]),
                     metrics=names,
-                    jobs=tuple(jobs_of(names, expected, preset)),
+                    jobs=jobs,
                 )
             )
     return sorted((p for p in out if p.metrics), key=lambda p: -p.scenario.horizon * len(p.scenario.variant_names))
