@@ -32,7 +32,8 @@ from worldsim.types import Observation
 
 SCHEMA = 1
 WORLDS = {"ci": 14, "full": 24}
-#: Judged at 128 px, where points can be matched; the quick preset is 64x64 throughout.
+SIZE = (64, 64)  # of the quick preset
+#: Judged at 128 px, where points can be matched; larger than the quick preset draws.
 AT_128 = frozenset({"geometry.tsed", "geometry.self_pose"})
 
 
@@ -146,7 +147,7 @@ def _record(config: CertifyConfig, metrics: Sequence[type[Any]]) -> tuple[RunSto
     families = {m.spec.family for m in metrics}
     small = config.preset == "ci"
     prepared = evaluate.prepare(
-        run, only=lambda s: bool(s.probes & families) and not (small and "size" in s.env_kwargs)
+        run, only=lambda s: bool(s.probes & families) and not (small and max(s.env_kwargs.get("size", SIZE)) > SIZE[0])
     )
     store = evaluate.open_run(prepared, ["certify", "--preset", config.preset, "--seed", str(config.seed)])
     if not evaluate.rollout(prepared, store, keep_start=True):
