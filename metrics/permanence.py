@@ -16,7 +16,6 @@ _UNDEFINED = (
     "two alternatives differ in fewer than 12 px",
     "the alternatives agree in less than 10% of the frame",
     "nothing to hold on to where the alternatives agree",
-    "two alternatives look the same",
     "the simulator ended the episode",
 )
 _PICTURE = frozenset({"tint", "blur", "noise", "jpeg"})  # up to what `worldsim.faults` calls mild

@@ -237,8 +237,8 @@ def test_a_severity_without_a_score_fails_with_its_reason(cls: Any, expected: st
     found = levels(cls(), (0.1, 0.3, 0.5))
     found[-1] = rows(cls(), np.full(WORLDS, np.nan))
     cell = judge(cls(), expected, found)
-    assert (cell["verdict"], cell["reason"]) == ("fail", "undefined at a severity")
-    assert cell["skills"][-1] is None and cell["effect"] is None and cell["n_worlds"] == WORLDS
+    assert (cell["verdict"], cell["reason"]) == ("fail", "no world was scored at every severity")
+    assert cell["skills"] == [] and cell["effect"] is None and cell["n_worlds"] == 0
 
 
 def test_worlds_that_one_severity_lacks_are_left_out_of_all() -> None:

@@ -411,7 +411,7 @@ UNDEFINED: dict[str, tuple[Any, str]] = {
             e,
             altered=np.stack([seen(worlds.facts(e.world_seed)[n]) for n in ("altered", "altered", "absent")]),
         ),
-        "two alternatives look the same",
+        "two alternatives differ in fewer than 12 px",
     ),
 }
 
