@@ -12,7 +12,10 @@ from worldsim.errors import ConfigError, UnknownNameError, UnsupportedError
 from worldsim.faults import FAULTS, Fault, FaultSpec, make_fault
 from worldsim.oracle import Oracle
 
-FAMILIES = {"geometry", "permanence", "interaction", "coherence", "control", "fidelity", "distribution", "policy", "text"}
+FAMILIES = {
+    *("geometry", "permanence", "interaction", "coherence", "control"),
+    *("fidelity", "distribution", "policy", "text"),
+}
 
 
 @pytest.mark.parametrize("spec", FAULTS.values(), ids=list(FAULTS))
