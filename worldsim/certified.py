@@ -1,11 +1,14 @@
 """Which metrics are certified: those that met every expectation in the release's response matrix, and in which version.
 
 The list is packaged beside this file. `python -m worldsim.certified MATRIX.json` writes it from a certification.
+Metrics of your own, or with weights of your own, count as certified where the environment variable WORLDSIM_CERTIFIED names the
+`matrix.json` that they passed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -16,19 +19,35 @@ from typing import Any
 from worldsim.errors import StoreError, WorldsimError
 
 FILE = Path(__file__).with_name("certified.json")
+VARIABLE = "WORLDSIM_CERTIFIED"
 
 
-@cache
 def certified_metrics(path: Path = FILE) -> Mapping[str, int]:
     """Metric -> the version that passed. Another version of it is another metric, and has proved nothing.
 
     Raises:
-        StoreError: If the file does not hold such a list.
+        StoreError: If the file does not hold such a list, or WORLDSIM_CERTIFIED names no response matrix.
     """
+    own = os.environ.get(VARIABLE)
+    return MappingProxyType({**_packaged(path), **(_own(own) if own else {})})
+
+
+@cache
+def _packaged(path: Path) -> dict[str, int]:
     found = _object(path)
     if not all(isinstance(v, int) and not isinstance(v, bool) for v in found.values()):
         raise StoreError(f"{path} should map metrics to whole versions, got {found}. Write it with {_USAGE}")
-    return MappingProxyType(found)
+    return found
+
+
+@cache
+def _own(matrix: str) -> dict[str, int]:
+    try:
+        return certified_in(_object(Path(matrix)))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise StoreError(
+            f"{VARIABLE} should name the matrix.json of a certification, but {matrix}: {error!r}"
+        ) from error
 
 
 def certified_in(document: Mapping[str, Any]) -> dict[str, int]:

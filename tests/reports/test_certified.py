@@ -57,7 +57,7 @@ def test_bad_files_leave_the_list_alone(
     assert "should be the matrix.json of a certification" in capsys.readouterr().err
     for text in ('{"a": "1"}', "[]", "{"):
         (tmp_path / "list.json").write_text(text)
-        certified.certified_metrics.cache_clear()
+        certified._packaged.cache_clear()
         with pytest.raises(StoreError, match=r"list\.json"):
             certified.certified_metrics(tmp_path / "list.json")
 
@@ -74,3 +74,14 @@ def test_a_summary_names_the_version_that_passed(version: int, wanted: bool, mon
     ]
     (whole, _) = summary.summarise(SSIM(), rows, resamples=20)[0]
     assert whole["certified"] is wanted
+
+
+def test_a_matrix_of_ones_own_counts_beside_the_packaged_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_fake_matrix(tmp_path / "run")
+    monkeypatch.setenv(certified.VARIABLE, str(folder / "matrix.json"))
+    found = certified.certified_metrics()
+    assert found["interaction.persistence"] == 4 and set(certified._packaged(certified.FILE)) <= set(found)
+    (tmp_path / "other.json").write_text('{"rows": []}')
+    monkeypatch.setenv(certified.VARIABLE, str(tmp_path / "other.json"))
+    with pytest.raises(StoreError, match="WORLDSIM_CERTIFIED"):
+        certified.certified_metrics()

@@ -26,9 +26,10 @@ from worldsim.config import EvalConfig
 from worldsim.errors import ConfigError, WorldFailure, nearest
 from worldsim.faults.table import FAULTS
 from worldsim.fingerprint import fingerprint, utc_now
+from worldsim.plan import probed
 from worldsim.progress import Progress
 from worldsim.store import RunStore
-from worldsim.types import Observation
+from worldsim.types import Observation, Scenario
 
 SCHEMA = 1
 WORLDS = {"ci": 14, "full": 24}
@@ -47,7 +48,8 @@ class CertifyConfig:
         out: Folder of the result.
         scenarios: Scenario set.
         env: The truth.
-        metrics: Names or families; none = all in the table of expectations.
+        metrics: Names or families; none = all in the table of expectations. Of one that the table lacks its own spec
+            says what is expected (`sensitive`, `invariant`).
         faults: Names; none = all in the table. With the cheats alone it is a quick look at floors and ceilings.
         episodes: Worlds of each scenario; 0 = those of the preset.
         seed: Which worlds.
@@ -124,8 +126,14 @@ def _columns(expected: Expected, config: CertifyConfig) -> Expected:
         if fault not in expected.faults:
             raise ConfigError(f"no fault of the table is called {fault!r}.{nearest(fault, expected.faults)}")
     faults = config.faults or expected.faults
-    signs = {(f, m): expected.signs.get((f, m), "~") for f in faults for m in names}
+    signs = {(f, m): expected.signs.get((f, m)) or _claimed(f, m) for f in faults for m in names}
     return Expected(metrics=names, faults=faults, signs=signs)
+
+
+def _claimed(fault: str, metric: str) -> str:
+    """What the contract of a metric that the table lacks says of a fault."""
+    spec = registry.METRICS.get(metric).spec
+    return "+" if fault in spec.sensitive else "0" if fault in spec.invariant else "~"
 
 
 def _record(config: CertifyConfig, metrics: Sequence[type[Any]]) -> tuple[RunStore, list[Any]]:
@@ -144,11 +152,12 @@ def _record(config: CertifyConfig, metrics: Sequence[type[Any]]) -> tuple[RunSto
     )
     if path.exists() and not run.resume:
         shutil.rmtree(path)  # killed before its first line
-    families = {m.spec.family for m in metrics}
-    small = config.preset == "ci"
-    prepared = evaluate.prepare(
-        run, only=lambda s: bool(s.probes & families) and not (small and max(s.env_kwargs.get("size", SIZE)) > SIZE[0])
-    )
+
+    def wanted(scenario: Scenario) -> bool:
+        too_large = config.preset == "ci" and max(scenario.env_kwargs.get("size", SIZE)) > SIZE[0]
+        return not too_large and any(probed(scenario, m.spec) for m in metrics)
+
+    prepared = evaluate.prepare(run, only=wanted)
     store = evaluate.open_run(prepared, ["certify", "--preset", config.preset, "--seed", str(config.seed)])
     if not evaluate.rollout(prepared, store, keep_start=True):
         raise WorldFailure("a truth hung; the same command goes on with the rest")

@@ -6,7 +6,9 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from tyro.conf import arg
 
 from worldsim.certify.run import CertifyConfig
 from worldsim.cli.arguments import parse
@@ -23,6 +25,9 @@ worldsim certify --metrics learned.lpips --out runs/lpips
 class CertifyArgs(CertifyConfig):
     """Proves metrics on the truth: each planted fault must move what it should, and nothing else."""
 
+    metrics: Annotated[tuple[str, ...], arg(aliases=["--metric"])] = ()
+    """Names or families; none = all in the table of expectations. Of one that the table lacks its own spec says what is
+    expected (`sensitive`, `invariant`)."""
     report: bool = True
     """Build the page, too."""
 
