@@ -1,8 +1,8 @@
 """Which metrics are certified: those that met every expectation in the release's response matrix, and in which version.
 
 The list is packaged beside this file. `python -m worldsim.certified MATRIX.json` writes it from a certification. Where
-the environment variable WORLDSIM_CERTIFIED names another `matrix.json`, the metrics that passed there count as well: your
-own, or those with your own weights.
+the environment variable WORLDSIM_CERTIFIED names another `matrix.json`, the metrics that passed there count as well:
+your own, or those with your own weights.
 """
 
 from __future__ import annotations
