@@ -63,7 +63,7 @@ def test_a_model_of_ones_own(tmp_path: Path, suite: Path) -> None:
     assert "12 episodes" in done.stderr and "fidelity.ssim" in done.stderr, "the plan is printed first"
     assert (tmp_path / "R/report/index.html").is_file()
     rows = json.loads((tmp_path / "R/summary.json").read_text())["rows"]
-    headline = [row for row in rows if row["scenario"] == "*" and row["headline"]]
+    headline = [r for r in rows if r["scenario"] == "*" and r["headline"] and r["family"] == "fidelity"]
     assert headline and all(row["value"] is not None for row in headline)
     config = json.loads((tmp_path / "R/run.json").read_text())
     assert config["model"]["name"] == "mine"
