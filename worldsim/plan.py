@@ -22,6 +22,7 @@ FAMILIES = frozenset(
         *("distribution", "text", "policy"),
     }
 )
+NOT_MADE_FOR = "the scenario is not made for"
 _STATE_FIELDS = frozenset({"world_from_camera", "intrinsics", "depth", "segmentation", "objects", "cells", "events"})
 
 
@@ -140,10 +141,10 @@ def verdicts(
                 reason = f"the scenario does not ask about {' or '.join(sorted(asked))}"
             if "pairs" in spec.requires and not scenario.sham:
                 reason = "the scenario has no sham twin"
-            if not probed(scenario, spec):
-                reason = f"the scenario is not made for {spec.family}"
             if "variants" in spec.requires and not scenario.variants:
                 reason = "the scenario has no variants"
+            if not probed(scenario, spec):
+                reason = f"{NOT_MADE_FOR} {spec.family}"
             out.append(Verdict(metric=spec.name, scenario=scenario.name, scored=reason is None, reason=reason))
     return out
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from worldsim.plan import NOT_MADE_FOR
+
 if TYPE_CHECKING:
     from worldsim.evaluate import Prepared
 
@@ -28,14 +30,18 @@ def print_plan(prepared: Prepared) -> None:
     by_metric = defaultdict(list)
     for verdict in prepared.verdicts:
         by_metric[verdict.metric].append(verdict)
+    rows: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for metric, verdicts in by_metric.items():
         scored = [v.scenario for v in verdicts if v.scored]
         reasons: dict[str, list[str]] = defaultdict(list)
-        for v in verdicts:
-            if not v.scored:
+        for v in verdicts:  # that a scenario was made for something else is no news
+            if not v.scored and not (v.reason or "").startswith(NOT_MADE_FOR):
                 reasons[v.reason or ""].append(v.scenario)
         every = "all scenarios" if len(scored) == len(verdicts) else ", ".join(scored) or "none"
-        table.add_row(metric, every, "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons.items()))
+        why = "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons.items())
+        rows[metric.split(".")[0], every, why].append(metric)
+    for (_, every, why), metrics in rows.items():
+        table.add_row(", ".join(metrics), every, why)
     console.print(table)
     for note in prepared.notes:
         console.print(f"[yellow]note[/yellow] {note}")
