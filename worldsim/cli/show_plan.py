@@ -30,7 +30,7 @@ def print_plan(prepared: Prepared) -> None:
     by_metric = defaultdict(list)
     for verdict in prepared.verdicts:
         by_metric[verdict.metric].append(verdict)
-    rows: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    lines: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for metric, verdicts in by_metric.items():
         scored = [v.scenario for v in verdicts if v.scored]
         reasons: dict[str, list[str]] = defaultdict(list)
@@ -39,8 +39,8 @@ def print_plan(prepared: Prepared) -> None:
                 reasons[v.reason or ""].append(v.scenario)
         every = "all scenarios" if len(scored) == len(verdicts) else ", ".join(scored) or "none"
         why = "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons.items())
-        rows[metric.split(".")[0], every, why].append(metric)
-    for (_, every, why), metrics in rows.items():
+        lines[metric.split(".")[0], every, why].append(metric)
+    for (_, every, why), metrics in lines.items():
         table.add_row(", ".join(metrics), every, why)
     console.print(table)
     for note in prepared.notes:
