@@ -43,6 +43,22 @@ def nan_mean(values: Float, axis: int) -> Float:
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
+def row_of(metric: str, episode: Episode, rollout: Rollout, source: str, **fields: Any) -> Observation:
+    """A row of evidence about one rollout of an episode; `fields` are what it found."""
+    return Observation(
+        metric=metric,
+        episode=episode.id,
+        scenario=episode.scenario,
+        world=episode.world_seed,
+        source=source,
+        arm=rollout.arm,
+        sample=rollout.sample,
+        variant=episode.variant,
+        pair_id=episode.pair_id,
+        **fields,
+    )
+
+
 class FrameMetric:
     """Base of metrics that compare frame with frame. Subclasses give `spec` and `compare`."""
 
@@ -80,16 +96,11 @@ class FrameMetric:
     def _rows(self, episode: Episode, rollout: Rollout, source: str) -> Iterator[Observation]:
         def row(h: int | None, cell: Cell) -> Observation:
             outcome, reason, weight, details = cell
-            return Observation(
-                metric=self.spec.name,
-                episode=episode.id,
-                scenario=episode.scenario,
-                world=episode.world_seed,
-                source=source,
-                arm=rollout.arm,
-                sample=rollout.sample,
-                variant=episode.variant,
-                pair_id=episode.pair_id,
+            return row_of(
+                self.spec.name,
+                episode,
+                rollout,
+                source,
                 delay=h,
                 outcome=outcome,
                 reason=reason,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from worldsim.errors import ShapeError, UnsupportedError
 from worldsim.metrics.base import Cell as FrameCell
-from worldsim.metrics.base import FrameMetric, horizon_grid
+from worldsim.metrics.base import FrameMetric, horizon_grid, row_of
 from worldsim.metrics.functional import coherence as functional
 from worldsim.metrics.functional import geometry
 from worldsim.metrics.functional.fidelity import useful_horizon
@@ -62,16 +62,11 @@ class EventMetric:
         truth, shown = episode.truth.frames, rollout.trajectory.frames
         if tuple(truth.shape) != tuple(shown.shape):
             raise ShapeError(f"rollout frames must be {tuple(truth.shape)} like the truth's, got {tuple(shown.shape)}")
-        blank = Observation(
-            metric=self.spec.name,
-            episode=episode.id,
-            scenario=episode.scenario,
-            world=episode.world_seed,
-            source=source,
-            arm=rollout.arm,
-            sample=rollout.sample,
-            variant=episode.variant,
-            pair_id=episode.pair_id,
+        blank = row_of(
+            self.spec.name,
+            episode,
+            rollout,
+            source,
         )
         try:
             for name, delay, outcome, reason, details in self.events(

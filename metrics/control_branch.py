@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from worldsim.metrics.control_motion import row
+from worldsim.metrics.base import row_of
 from worldsim.metrics.control_panels import COMMON, Panel, panels
 from worldsim.metrics.functional import branching
 from worldsim.protocols import EpisodeGroup
@@ -37,7 +37,7 @@ class _Branching:
             ShapeError: If a rollout's frames differ in shape from the truth's.
         """
         found, left = panels(group)
-        rows = [row(self.spec.name, *member, source, reason=reason) for member, reason in left]
+        rows = [row_of(self.spec.name, *member, source, reason=reason) for member, reason in left]
         for own in found:
             rows += self._judge(own, source)
         return rows
@@ -101,9 +101,9 @@ class Identification(_Branching):
         sizes = np.bincount(last.groups)
         for i, (member, k) in enumerate(zip(last.members, last.index, strict=True)):
             if not judged:
-                yield row(self.spec.name, *member, source, reason="all actions have the same effect")
+                yield row_of(self.spec.name, *member, source, reason="all actions have the same effect")
                 continue
-            yield row(
+            yield row_of(
                 self.spec.name,
                 *member,
                 source,
@@ -126,14 +126,14 @@ class _Difference(_Branching):
         panel = own[-1]
         pairs = branching.pairs(panel.groups[panel.index], [panel.kinds[k] for k in panel.index])
         if not pairs:
-            yield row(self.spec.name, *panel.members[0], source, reason="all actions have the same effect")
+            yield row_of(self.spec.name, *panel.members[0], source, reason="all actions have the same effect")
             return
         truth = branching.low_passed(panel.truth[panel.index], branching.SIGMA["difference"])
         shown = branching.toned(branching.low_passed(panel.shown, branching.SIGMA["difference"]), truth)
         static = branching.off_instances(panel.things[panel.index])
         for i, j, kind in pairs:
             kept = branching.kept(static[i], static[j])
-            yield row(
+            yield row_of(
                 self.spec.name,
                 *panel.members[i],
                 source,
@@ -230,10 +230,10 @@ class Leak(_Branching):
         caused = [branching.rms(branching.difference(shown[i], shown[j])) for i, j in pairs if groups[i] != groups[j]]
         if not same or not caused:
             reason = "no two actions with the same future" if caused else "all actions have the same effect"
-            yield row(self.spec.name, *panel.members[0], source, reason=reason)
+            yield row_of(self.spec.name, *panel.members[0], source, reason=reason)
             return
         for i, j in same:
-            yield row(
+            yield row_of(
                 self.spec.name,
                 *panel.members[i],
                 source,

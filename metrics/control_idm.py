@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from worldsim.errors import UnsupportedError
-from worldsim.metrics.control_motion import COMMON, ENDED, KINDS, measure, row, worst_kind
+from worldsim.metrics.base import row_of
+from worldsim.metrics.control_motion import COMMON, ENDED, KINDS, measure, worst_kind
 from worldsim.metrics.functional import inverse_dynamics as functional
 from worldsim.metrics.functional.egomotion import COMPONENTS
 from worldsim.protocols import EpisodeGroup
@@ -50,11 +51,11 @@ class InverseDynamics:
         try:
             steps, shown = measure(episode, rollout)
         except UnsupportedError as error:
-            yield row(name, episode, rollout, source, reason=str(error))
+            yield row_of(name, episode, rollout, source, reason=str(error))
             return
         there = np.isfinite(shown[:, 0])
         if not there.all():
-            yield row(name, episode, rollout, source, event="after the end", reason=ENDED)
+            yield row_of(name, episode, rollout, source, event="after the end", reason=ENDED)
         found = functional.read(shown, episode.truth.fps)
         true = functional.effect(steps.true, episode.truth.fps)
         seen = functional.read(steps.seen, episode.truth.fps)
@@ -67,10 +68,10 @@ class InverseDynamics:
                     continue
                 if not kept.any():
                     reason = "the key cannot be read off the true frames"
-                    yield row(name, episode, rollout, source, event=f"{key}={names[label + 1]}", reason=reason)
+                    yield row_of(name, episode, rollout, source, event=f"{key}={names[label + 1]}", reason=reason)
                     continue
                 guesses = found[kept, c]
-                yield row(
+                yield row_of(
                     name,
                     episode,
                     rollout,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.errors import ShapeError, UnsupportedError
+from worldsim.metrics.base import row_of
 from worldsim.metrics.functional import egomotion, motion
 from worldsim.metrics.functional.egomotion import COMPONENTS
 from worldsim.protocols import EpisodeGroup
@@ -152,22 +153,6 @@ def _read(
     return out
 
 
-def row(metric: str, episode: Episode, rollout: Rollout, source: str, **fields: Any) -> Observation:
-    """A row of evidence about one rollout."""
-    return Observation(
-        metric=metric,
-        episode=episode.id,
-        scenario=episode.scenario,
-        world=episode.world_seed,
-        source=source,
-        arm=rollout.arm,
-        sample=rollout.sample,
-        variant=episode.variant,
-        pair_id=episode.pair_id,
-        **fields,
-    )
-
-
 class Motion:
     """The motion that is shown against the motion that the truth shows, step by step."""
 
@@ -204,26 +189,26 @@ class Motion:
         try:
             steps, shown = measure(episode, rollout)
         except UnsupportedError as error:
-            yield row(name, episode, rollout, source, reason=str(error))
+            yield row_of(name, episode, rollout, source, reason=str(error))
             return
         there = np.isfinite(shown[:, 0])
         if not there.all():
-            yield row(name, episode, rollout, source, event="after the end", reason=ENDED)
+            yield row_of(name, episode, rollout, source, event="after the end", reason=ENDED)
         kept = steps.readable & there[:, None]
         shown = np.nan_to_num(shown)
         wrong, still = motion.errors(shown, steps.seen, kept)
         moves = motion.enough(steps.seen, kept)
         unread = motion.enough(steps.true, there[:, None] & np.ones((1, 4), bool))
         if not (moves | unread).any():
-            yield row(name, episode, rollout, source, reason="the truth hardly moves")
+            yield row_of(name, episode, rollout, source, reason="the truth hardly moves")
         for c, component in enumerate(COMPONENTS):
             if not moves[c]:
                 if unread[c]:
-                    yield row(name, episode, rollout, source, event=component, reason=UNREAD)
+                    yield row_of(name, episode, rollout, source, event=component, reason=UNREAD)
                 continue
             own = there if there.all() else there & (steps.stretch == 0)
             follows = motion.response(shown[own, c], steps.true[own, c])
-            yield row(
+            yield row_of(
                 name,
                 episode,
                 rollout,

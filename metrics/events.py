@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.metrics.base import row_of
 from worldsim.metrics.functional.alignment import REACH
 from worldsim.metrics.functional.half_life import half_life
 from worldsim.metrics.functional.hypothesis import Thresholds, judge, measure
@@ -215,16 +216,11 @@ class EventMetric:
             details |= {"answer": answer, "went_away": went}
             outcome = self.outcome(question, episode, group, answer if went else "never left")
             reason = "its twin was not recorded" if outcome is None else None
-        yield Observation(
-            metric=self.spec.name,
-            episode=episode.id,
-            scenario=episode.scenario,
-            world=episode.world_seed,
-            source=source,
-            arm=rollout.arm,
-            sample=rollout.sample,
-            variant=episode.variant,
-            pair_id=episode.pair_id,
+        yield row_of(
+            self.spec.name,
+            episode,
+            rollout,
+            source,
             event=f"{question.event}-{number}",
             delay=question.delay,
             outcome=outcome,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.errors import ShapeError, UnsupportedError
+from worldsim.metrics.base import row_of
 from worldsim.metrics.functional import epipolar, geometry
 from worldsim.metrics.functional import reprojection as functional
 from worldsim.metrics.functional.geometry import BIN_NAMES
@@ -79,16 +80,11 @@ class PairMetric:
     def _rows(self, episode: Episode, rollout: Rollout, source: str) -> Iterator[Observation]:
         def row(at: tuple[int, int] | None, cell: Cell) -> Observation:
             outcome, reason, details = cell
-            return Observation(
-                metric=self.spec.name,
-                episode=episode.id,
-                scenario=episode.scenario,
-                world=episode.world_seed,
-                source=source,
-                arm=rollout.arm,
-                sample=rollout.sample,
-                variant=episode.variant,
-                pair_id=episode.pair_id,
+            return row_of(
+                self.spec.name,
+                episode,
+                rollout,
+                source,
                 event="" if at is None else f"{at[0]}-{at[1]}",
                 delay=None if at is None else at[1] - first + 1,
                 outcome=outcome,

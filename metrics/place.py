@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from worldsim.metrics.base import row_of
 from worldsim.metrics.functional.places import distances
 from worldsim.protocols import EpisodeGroup
 from worldsim.types import Branch, Episode, MetricSpec, Observation, Rollout, Score
@@ -64,16 +65,11 @@ class Place:
                 right = known and np.array_equal(views[pick].frames[i], np.asarray(episode.truth.frames[step]))
                 details |= {f"right_{i}": right, f"answer_{i}": views[pick].name if known else "none of them"}
             outcome = float(all(details[f"right_{i}"] for i in range(len(steps))))
-        return Observation(
-            metric=self.spec.name,
-            episode=episode.id,
-            scenario=episode.scenario,
-            world=episode.world_seed,
-            source=source,
-            arm=rollout.arm,
-            sample=rollout.sample,
-            variant=episode.variant,
-            pair_id=episode.pair_id,
+        return row_of(
+            self.spec.name,
+            episode,
+            rollout,
+            source,
             event="place",
             outcome=outcome,
             reason=reason,

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.metrics.base import row_of
 from worldsim.metrics.functional import policy as functional
 from worldsim.protocols import EpisodeGroup
 from worldsim.types import Episode, MetricSpec, Observation, Rollout, Score, Trajectory
@@ -81,16 +82,11 @@ class PolicyMetric:
                 reason = "the anchor carries no rewards"  # a recording without them says nothing of the truth's
             elif outcome is None:
                 outcome = 0.0  # a model that tells no rewards pays nothing for anything
-        return Observation(
-            metric=self.spec.name,
-            episode=episode.id,
-            scenario=episode.scenario,
-            world=episode.world_seed,
-            source=source,
-            arm=rollout.arm,
-            sample=rollout.sample,
-            variant=episode.variant,
-            pair_id=episode.pair_id,
+        return row_of(
+            self.spec.name,
+            episode,
+            rollout,
+            source,
             outcome=outcome,
             reason=reason,
             details={"truth": true, "tells": rollout.trajectory.rewards is not None, "steps": max(last - first + 1, 0)},

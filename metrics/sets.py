@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from worldsim.errors import ShapeError
 from worldsim.metrics import clip_features as clips
+from worldsim.metrics.base import row_of
 from worldsim.protocols import EpisodeGroup
 from worldsim.types import Episode, Frames, MetricSpec, Observation, Rollout, Score
 
@@ -97,16 +98,11 @@ class SetMetric:
         def row(
             span: tuple[int, int] | None, outcome: float | None, reason: str | None, details: Details
         ) -> Observation:
-            return Observation(
-                metric=self.spec.name,
-                episode=episode.id,
-                scenario=episode.scenario,
-                world=episode.world_seed,
-                source=source,
-                arm=rollout.arm,
-                sample=rollout.sample,
-                variant=episode.variant,
-                pair_id=episode.pair_id,
+            return row_of(
+                self.spec.name,
+                episode,
+                rollout,
+                source,
                 event="" if span is None else f"{span[0]}-{span[1] - 1}",
                 outcome=outcome,
                 reason=reason,

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldsim.errors import ConfigError, ShapeError, UnsupportedError
-from worldsim.metrics.base import Float
+from worldsim.metrics.base import Float, row_of
 from worldsim.metrics.functional.frechet import MIN_ITEMS, frechet
 from worldsim.metrics.learned.base import NO_WEIGHTS, Learned, Script, check_size, resized, to_tensor
 from worldsim.metrics.learned.weights import Checked, WeightFile, WeightsError
@@ -126,16 +126,11 @@ class FVD(Learned[Script]):
         else:
             outcome = float(np.linalg.norm(found[0] - found[1]))
             details = self.mark() | {"truth": _plain(found[0]), "shown": _plain(found[1])}
-        return Observation(
-            metric=self.spec.name,
-            episode=episode.id,
-            scenario=episode.scenario,
-            world=episode.world_seed,
-            source=source,
-            arm=rollout.arm,
-            sample=rollout.sample,
-            variant=episode.variant,
-            pair_id=episode.pair_id,
+        return row_of(
+            self.spec.name,
+            episode,
+            rollout,
+            source,
             outcome=outcome,
             reason=reason,
             details=details,
