@@ -300,19 +300,22 @@ def _tasks(rows: Sequence[Mapping[str, Any]]) -> list[Task]:
         place[row["episode"]] = len(by_scenario[row["scenario"]])
         by_scenario[row["scenario"]].append(row)
 
-    def other(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        known, start = by_scenario[row["scenario"]], place[row["episode"]]
-        around = (known[(start + k) % len(known)] for k in range(1, len(known)))
-        # One and the same variant for all of a world's: what it shows must not tell which of them was played.
-        first = known[0]["variant"]
-        same = (o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == first)
-        return next(same, None)
-
     out = []
     for pair in pairs.values():
         group = tuple(sorted(pair, key=lambda r: r["variant"] != "main"))
-        out.append(Task(rows=group, data=[(row, other(row)) for row in group]))
+        data = [(row, other_episode(by_scenario[row["scenario"]], place[row["episode"]])) for row in group]
+        out.append(Task(rows=group, data=data))
     return out
+
+
+def other_episode(rows: Sequence[Mapping[str, Any]], place: int) -> Mapping[str, Any] | None:
+    """What the null "other-episode" shows beside `rows[place]`: the next world of the same scenario, or None.
+
+    In one and the same variant for all of a world's: what it shows must not tell which of them was played.
+    """
+    world, first = rows[place]["world_seed"], rows[0]["variant"]
+    around = (rows[(place + k) % len(rows)] for k in range(1, len(rows)))
+    return next((o for o in around if o["world_seed"] != world and o["variant"] == first), None)
 
 
 def _load_group(path: Path, data: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]) -> EpisodeGroup:

@@ -116,7 +116,7 @@ def _command(config: CertifyConfig) -> list[str]:
 
 
 def _columns(expected: Expected, config: CertifyConfig) -> Expected:
-    """The table for the metrics and faults that were asked for; metrics that it lacks are measured only."""
+    """The table for the metrics and faults that were asked for; of metrics that it lacks their specs say."""
     from worldsim.plan import resolve_metrics
 
     names = tuple(m.spec.name for m in resolve_metrics(config.metrics)) if config.metrics else expected.metrics

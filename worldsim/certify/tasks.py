@@ -22,6 +22,7 @@ from worldsim.certify.expected import Expected
 from worldsim.certify.replay import Recorded, play_groups, unchanged
 from worldsim.config import digest
 from worldsim.errors import UnsupportedError, WorldFailure, WorldsimError
+from worldsim.evaluate import other_episode
 from worldsim.faults.table import FAULTS, FaultSpec, make_fault
 from worldsim.plan import env_factory, probed
 from worldsim.protocols import EpisodeGroup
@@ -217,16 +218,8 @@ def _observed(
 
 def _read(store: RunStore, piece: Piece) -> list[tuple[Recorded, ...]]:
     done = [row for row in store.done() if row["scenario"] == piece.scenario.name]
-    out = []
-    for pair in piece.pairs:
-        rows = sorted((row for row in done if row["pair_id"] == pair), key=lambda r: r["variant"] != "main")
-        out.append(tuple(Recorded(store, row, _other(done, row)) for row in rows))
-    return out
-
-
-def _other(done: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The next world of the same scenario, in its first variant, for the null that shows another episode."""
-    place = next(i for i, other in enumerate(done) if other["episode"] == row["episode"])
-    around = (done[(place + k) % len(done)] for k in range(1, len(done)))
-    first = done[0]["variant"]
-    return next((o for o in around if o["world_seed"] != row["world_seed"] and o["variant"] == first), None)
+    groups: dict[str, list[Recorded]] = {pair: [] for pair in piece.pairs}
+    for place, row in enumerate(done):  # in the order of the plan: the main variant first
+        if row["pair_id"] in groups:
+            groups[row["pair_id"]].append(Recorded(store, row, other_episode(done, place)))
+    return [tuple(group) for group in groups.values()]
