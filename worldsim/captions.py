@@ -57,7 +57,7 @@ DEEDS: Final[Mapping[str, str]] = {
     "drop": "dropped",
     "collect": "collected",
 }
-_NUMBERS: Final = (
+NUMBERS: Final = (
     "no",
     "one",
     "two",
@@ -191,7 +191,7 @@ def _things(state: TruthState, shown: Iterable[ObjectState]) -> tuple[Thing, ...
         direction = (
             "ahead" if abs(angle) <= AHEAD else "behind" if abs(angle) > 90 else "left" if angle < 0 else "right"
         )
-        kind, colour = _kind_and_colour(item.kind, item.attributes.get("colour", ""))
+        kind, colour = kind_and_colour(item.kind, item.attributes.get("colour", ""))
         thing = Thing(kind=kind, colour=colour, direction=direction, distance="near" if distance < NEAR else "far")
         counts[thing] += 1
         nearest[thing] = min(distance, nearest.get(thing, math.inf))
@@ -206,11 +206,11 @@ def _deed(event: Event, by_id: Mapping[int, ObjectState]) -> Deed | None:
         return None
     item = by_id.get(event.object_id)
     name = item.kind if item is not None else str(event.details.get("kind", "block"))
-    kind, colour = _kind_and_colour(name, item.attributes.get("colour", "") if item is not None else "")
+    kind, colour = kind_and_colour(name, item.attributes.get("colour", "") if item is not None else "")
     return Deed(what=event.kind, kind=kind, colour=colour)
 
 
-def _kind_and_colour(name: str, colour: Any) -> tuple[str, str]:
+def kind_and_colour(name: str, colour: Any) -> tuple[str, str]:
     """("chest", "red") from "red_chest", or from "chest" and the attribute."""
     words = _plain(name).split()
     own = words[0] if len(words) > 1 and words[0] in COLOURS else ""
@@ -267,8 +267,8 @@ def _noun(thing: Thing) -> str:
     words = f"{thing.colour} " if thing.colour else ""
     if thing.count == 1:
         return f"{_article(words + thing.kind)} {words}{thing.kind}"
-    number = _NUMBERS[thing.count] if thing.count < len(_NUMBERS) else str(thing.count)
-    return f"{number} {words}{_plural(thing.kind)}"
+    number = NUMBERS[thing.count] if thing.count < len(NUMBERS) else str(thing.count)
+    return f"{number} {words}{plural(thing.kind)}"
 
 
 def _where(thing: Thing) -> str:
@@ -284,7 +284,7 @@ def _deed_clause(deed: Deed) -> str:
 
 _WORDS = re.compile(r"[a-z]+( [a-z]+)*")
 _WHERE = rf"(?P<distance>{'|'.join(DISTANCES.values())}) (?P<direction>{'|'.join(DIRECTIONS.values())})"
-_COUNT = rf"(?P<count>an?|{'|'.join(_NUMBERS[2:])}|\d+)"
+_COUNT = rf"(?P<count>an?|{'|'.join(NUMBERS[2:])}|\d+)"
 _THING = re.compile(rf"(?:there (?:is|are) |you see )?{_COUNT} (?P<noun>.+?)(?: can be seen)? {_WHERE}")
 _DEED = re.compile(rf"(?:just now |you notice that )?an? (?P<noun>.+) is (?P<deed>{'|'.join(DEEDS.values())})")
 _SETTING = re.compile(
@@ -331,7 +331,7 @@ def _parse_thing(match: re.Match[str]) -> Thing:
     return Thing(
         kind=kind if one else _singular(kind),
         colour=colour,
-        count=1 if one else int(number) if number.isdigit() else _NUMBERS.index(number),
+        count=1 if one else int(number) if number.isdigit() else NUMBERS.index(number),
         direction=_key(DIRECTIONS, match["direction"]),
         distance=_key(DISTANCES, match["distance"]),
     )
@@ -350,7 +350,8 @@ def _article(words: str) -> str:
     return "an" if words[:1] in "aeiou" else "a"
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """Several of a kind: "chests", "torches", "blocks of oak planks"."""
     if kind.endswith("s"):  # "oak planks": a plural s could not be read back
         return f"blocks of {kind}"
     *rest, last = kind.split(" ")
