@@ -38,13 +38,18 @@ KEPT_CHUNKS = 4
 
 
 @contextlib.contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Turns any failure of the operating system while writing `path` into a StoreError that says what to do."""
+def storing(path: Path, *, again: str = "run with --resume") -> Iterator[None]:
+    """Turns any failure of the operating system while writing `path` into a StoreError that says what to do.
+
+    Args:
+        path: What is written.
+        again: What to do once there is room.
+    """
     try:
         yield
     except OSError as error:  # PyAV's errors with an errno are OSErrors too
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "the disk or quota is full: free some space or choose another --out, then run with --resume"
+            advice = f"the disk or quota is full: free some space or choose another --out, then {again}"
         else:
             advice = "check that the folder exists and can be written"
         raise StoreError(f"cannot write {path}: {error.strerror or error}; {advice}") from error
