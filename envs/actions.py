@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.errors import ConfigError, ShapeError
+from worldsim.spaces import NamedBox, NamedDiscrete
 from worldsim.trees import ArrayTree
 
 #: Binary keys of MineRL 1.0 (minerl.herobraine.hero.mc.KEYMAP and the action space of its BASALT tasks).
@@ -59,40 +60,6 @@ AXES: Mapping[str, tuple[str, str]] = {
     "drop": ("drop", ""),
 }
 DEAD_ZONE = 1 / 3  # a key is pressed beyond it: a uniform random vector presses either key, or none, equally often
-
-
-class NamedDiscrete(gym.spaces.Discrete):
-    """A Discrete space whose actions have names; equal only to a space with the same names."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__(len(names))
-        self.names = names
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NamedDiscrete) and other.names == self.names
-
-    def __hash__(self) -> int:
-        return hash(self.names)
-
-    def __repr__(self) -> str:
-        return f"NamedDiscrete({', '.join(self.names)})"
-
-
-class NamedBox(gym.spaces.Box):
-    """A Box (-1..1) float32 vector whose axes have names; equal only to a space with the same names."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__(-1.0, 1.0, (len(names),), np.float32)
-        self.names = names
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NamedBox) and other.names == self.names
-
-    def __hash__(self) -> int:
-        return hash(self.names)
-
-    def __repr__(self) -> str:
-        return f"NamedBox({', '.join(self.names)})"
 
 
 def minerl_space() -> gym.spaces.Dict:

@@ -1,30 +1,38 @@
 """`worldsim collect`: worlds are played by controllers and recorded to train on, in shards that resume.
 
 Which worlds, which controllers and which seeds follow from the settings alone: the same settings give the same bytes,
-whatever was interrupted on the way. World seeds come from the training split, which no evaluation ever meets.
+whatever was interrupted on the way and however many processes played. World seeds come from one split; those of the
+training split no evaluation ever meets.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from worldsim import seeding, spaces, trees
+from worldsim.arrays import storing
 from worldsim.captions import describe, facts_from_truth
-from worldsim.dataset import DatasetInfo, Recording, file_digest, read_info, read_shard, write_info, write_shard
-from worldsim.errors import ConfigError, StoreError, WorldsimError
+from worldsim.collect_workers import Batch, record_batches
+from worldsim.dataset import INDEX, DatasetInfo, file_digest, read_info, write_info, write_packed
+from worldsim.errors import ConfigError
 from worldsim.progress import Progress
 from worldsim.protocols import Controller, TruthEnv
+from worldsim.recording import Recording
 from worldsim.registry import CONTROLLERS, ENVS
 from worldsim.seeding import Split
 from worldsim.truth import TruthState
 
 #: Things that a caption names at most, the nearest first: a prompt of a dozen clauses teaches nothing.
 MAX_THINGS = 4
+#: Bytes of the frames of one shard, which lies in memory twice while it is packed.
+MAX_SHARD = 2 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +44,8 @@ class CollectConfig:
         env_args: Its arguments: preset=arena, ...
         scenarios: Scenario sets whose controllers play a share of the episodes; none = walks only.
         walks: Share of the episodes that are random walks, 0..1.
-        interact: Probability of an attack or use in each stretch of a walk.
+        interact: Probability of an attack or use in each stretch of a walk of "explore".
+        controller: Who walks, and plays on when a script is over.
         episodes: How many.
         steps: T of each.
         size: (H, W).
@@ -50,6 +59,7 @@ class CollectConfig:
     scenarios: tuple[str, ...] = ("core",)
     walks: float = 0.7
     interact: float = 0.1
+    controller: str = "explore"
     episodes: int = 256
     steps: int = 96
     size: tuple[int, int] = (64, 64)
@@ -64,6 +74,25 @@ class CollectConfig:
         for name in ("walks", "interact"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be in 0..1, got {getattr(self, name)}")
+        if self.split not in get_args(Split):
+            raise ConfigError(f"split must be one of {', '.join(get_args(Split))}, got {self.split!r}")
+        if "size" in self.env_args:
+            raise ConfigError("size is a setting of its own (--size), not an argument of the environment")
+        one = (self.steps + 1) * self.size[0] * self.size[1] * 3
+        if one * self.shard > MAX_SHARD:
+            raise ConfigError(
+                f"a shard of {self.shard} episodes holds {one * self.shard / 2**30:.1f} GiB of frames, and must fit "
+                f"into memory twice: put at most {max(1, MAX_SHARD // one)} into one (--shard), or take fewer steps"
+            )
+
+
+def recipe_of(config: CollectConfig) -> dict[str, Any]:
+    """The settings as JSON gives them back. Raises ConfigError if they hold what is no plain value."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(config), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"env_args must be plain values: numbers, texts, lists; {error}") from error
+    return plain
 
 
 #: One way to play: environment arguments that differ, controller, its arguments.
@@ -71,7 +100,11 @@ Play = tuple[Mapping[str, Any], str, Mapping[str, Any]]
 
 
 def plays(config: CollectConfig) -> tuple[Play, ...]:
-    """The scripted ways to play, from the scenario sets; those for another preset are left out."""
+    """The scripted ways to play, from the scenario sets; those for another preset are left out.
+
+    Raises:
+        ConfigError: If scenarios are to play a share of the episodes, and none of them fits.
+    """
     if not config.scenarios or config.walks >= 1:
         return ()
     from worldsim.envs.scenarios.loading import load_set
@@ -87,6 +120,11 @@ def plays(config: CollectConfig) -> tuple[Play, ...]:
             extra = {k: v for k, v in own.items() if k not in config.env_args}
             for variant in scenario.variants.values() or ({},):
                 out.append((extra, scenario.controller, {**kwargs, **variant}))
+    if not out:
+        raise ConfigError(
+            f"no scenario of {', '.join(config.scenarios)} plays in preset={preset}: name another set, or collect "
+            "walks only (--walks 1)"
+        )
     return tuple(out)
 
 
@@ -97,44 +135,43 @@ def record_episode(config: CollectConfig, index: int, scripts: tuple[Play, ...])
     if scripts and rng.random() >= config.walks:
         extra, name, kwargs = scripts[int(rng.integers(len(scripts)))]
     else:
-        extra, name, kwargs = {}, "explore", {"interact": config.interact if rng.random() < 0.5 else 0.0}
-    env = ENVS.get(config.env)(**{**extra, **config.env_args, "size": config.size})
+        extra, name, kwargs = {}, config.controller, {}
+        if name == "explore":
+            kwargs = {"interact": config.interact if rng.random() < 0.5 else 0.0}
+    arguments = {**extra, **config.env_args, "size": config.size}
+    env = ENVS.get(config.env)(**arguments)
     try:
-        return _play(env, CONTROLLERS.get(name)(**_fit(name, kwargs, config.steps)), config, world, index)
+        return _play(env, CONTROLLERS.get(name)(**kwargs), config, world, index, arguments.get("preset", ""))
     finally:
         env.close()
 
 
-def _fit(name: str, kwargs: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    """A script is told how long the episode is, so that it gives up what cannot be finished."""
-    return {"horizon": None, **kwargs} if name == "script" else dict(kwargs)
-
-
-def _play(env: TruthEnv, controller: Controller, config: CollectConfig, world: int, index: int) -> Recording:
+def _play(
+    env: TruthEnv, controller: Controller, config: CollectConfig, world: int, index: int, preset: str
+) -> Recording:
     seed = seeding.hash_seed("collect-controller", config.seed, index)
     frame, _ = env.reset(seed=world, options={"dynamics_seed": seeding.hash_seed("collect-dynamics", world)})
     state = env.truth()
     controller.reset(seed=seed, action_space=env.action_space, truth=state)
-    walk: Controller = CONTROLLERS.get("explore")()  # plays on when a script is over
-    walking = False
+    scripted = True
     table: dict[str, int] = {"": 0}
-    about = {"preset": config.env_args.get("preset", "")}
+    about = {"preset": preset}
     frames, actions, rewards, ended = [np.array(frame)], [], [], []
     captions = [table.setdefault(_caption(state, about), len(table))]
     for t in range(config.steps):
         over = bool(getattr(controller, "finished", False)) or controller.aborted is not None
-        if over and not walking:
-            walking = True
-            walk.reset(seed=seed, action_space=env.action_space, truth=state)
-        action = (walk if walking else controller).act(frame, state, t)
-        frame, reward, terminated, _, _ = env.step(action)
+        if over and scripted:  # a walk plays on
+            scripted, controller = False, CONTROLLERS.get(config.controller)()
+            controller.reset(seed=seed, action_space=env.action_space, truth=state)
+        action = controller.act(frame, state, t)
+        frame, reward, terminated, truncated, _ = env.step(action)
         state = env.truth()
         frames.append(np.array(frame))
         actions.append(action)
         rewards.append(float(reward))
         ended.append(bool(terminated))
         captions.append(table.setdefault(_caption(state, about), len(table)))
-        if terminated:
+        if terminated or truncated:
             break
     length, pad = len(actions), config.steps - len(actions)
     frames += [frames[-1]] * pad
@@ -158,16 +195,30 @@ def _caption(state: TruthState, about: Mapping[str, Any]) -> str:
 
 
 def collect(
-    config: CollectConfig, out: Path, *, quiet: bool = False, record: Callable[..., Recording] = record_episode
+    config: CollectConfig,
+    out: Path,
+    *,
+    workers: int = 1,
+    quiet: bool = False,
+    record: Callable[[CollectConfig, int, tuple[Play, ...]], Recording] = record_episode,
 ) -> DatasetInfo:
-    """Makes or completes the dataset in `out`; shards that are there and whole are kept.
+    """Makes, completes or extends the dataset in `out`; shards that are there and whole are kept.
+
+    A shard is committed by the index that names it, so a kill costs at most the shards that were in the making.
+
+    Args:
+        config: What is wanted.
+        out: The folder.
+        workers: Processes that play; the bytes are the same for any number.
+        quiet: No progress.
+        record: Plays one episode; for several processes a function of a module.
 
     Raises:
-        ConfigError: If `out` holds a dataset with other settings.
+        ConfigError: If `out` holds a dataset with other settings, or with more episodes.
+        StoreError: If a shard cannot be written.
+        WorldFailure: If an environment or a controller fails.
     """
-    from worldsim.dataset import join
-
-    out.mkdir(parents=True, exist_ok=True)
+    scripts = plays(config)
     probe = ENVS.get(config.env)(**{**config.env_args, "size": config.size})
     info = DatasetInfo(
         env=config.env,
@@ -177,44 +228,61 @@ def collect(
         size=config.size,
         split=config.split,
         seed=config.seed,
-        recipe={k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()},
+        recipe=recipe_of(config),
     )
     probe.close()
-    known = _known(out, info)
-    scripts = plays(config)
-    done: list[tuple[str, int, str]] = []
-    with Progress("collect", config.episodes, quiet=quiet, unit="episodes") as progress:
-        for start in range(0, config.episodes, config.shard):
-            name = f"shard-{start // config.shard:05d}.npz"
-            count = min(config.shard, config.episodes - start)
-            sha = known.get((name, count))
-            if sha is None or not (out / name).is_file() or file_digest(out / name) != sha:
-                episodes = []
-                for i in range(start, start + count):
-                    episodes.append(record(config, i, scripts))
-                    progress.advance()
-                sha = write_shard(out / name, join(episodes))
-            else:
-                progress.advance(count)
-            done.append((name, count, sha))
-            info = DatasetInfo(**{**info.__dict__, "shards": tuple(done)})
-            write_info(out, info)
-    return info
+    kept = _kept(out, info)
+    wanted = [_batch(config, start) for start in range(0, config.episodes, config.shard)]
+    done = {batch.name: kept[batch.name] for batch in wanted if kept.get(batch.name, (0, ""))[0] == batch.count}
+    missing = [batch for batch in wanted if batch.name not in done]
+    with storing(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+    def commit() -> DatasetInfo:
+        there = replace(info, shards=tuple((b.name, *done[b.name]) for b in wanted if b.name in done))
+        write_info(out, there)
+        return there
+
+    info_now = commit()
+    with (
+        Progress("collect", sum(batch.count for batch in missing), quiet=quiet, unit="episodes") as progress,
+        closing(record_batches(record, config, scripts, missing, workers, progress.advance)) as finished,
+    ):
+        for batch, packed in finished:
+            done[batch.name] = batch.count, write_packed(out / batch.name, packed)
+            info_now = commit()
+    return info_now
 
 
-def _known(out: Path, info: DatasetInfo) -> dict[tuple[str, int], str]:
-    """Shards of an earlier, interrupted call. Only how many episodes there are may differ."""
-    try:
-        old = read_info(out)
-    except StoreError:
+def _batch(config: CollectConfig, start: int) -> Batch:
+    return Batch(
+        name=f"shard-{start // config.shard:05d}.npz", start=start, count=min(config.shard, config.episodes - start)
+    )
+
+
+def _kept(out: Path, info: DatasetInfo) -> dict[str, tuple[int, str]]:
+    """Name -> (episodes, SHA-256) of the whole shards of an earlier call, which may have wanted fewer episodes."""
+    if not (out / INDEX).exists():
+        if stray := sorted(path.name for path in out.glob("shard-*.npz")):
+            raise ConfigError(f"{out} holds {stray[0]} but no {INDEX}: choose another --out, or delete it")
         return {}
-    ours, theirs = ({k: v for k, v in i.recipe.items() if k != "episodes"} for i in (info, old))
-    if ours != theirs:
-        differs = sorted(k for k in ours if ours.get(k) != theirs.get(k))
+    old = read_info(out)
+    ours = info.recipe
+    theirs = {**recipe_of(CollectConfig()), **old.recipe}  # a setting that is younger than the dataset
+    differs = sorted(k for k in ours if k != "episodes" and ours[k] != theirs[k])
+    if differs:
+        told = "; ".join(f"{k}: {theirs[k]} there, {ours[k]} here" for k in differs)
+        raise ConfigError(f"{out} holds a dataset with other settings ({told}); choose another --out, or delete it")
+    if old.episodes > ours["episodes"]:
         raise ConfigError(
-            f"{out} holds a dataset with other settings ({', '.join(differs)}); choose another --out, or delete it"
+            f"{out} holds {old.episodes} episodes already, which is more than {ours['episodes']}: ask for at least as "
+            "many, or choose another --out"
         )
-    return {(name, count): sha for name, count, sha in old.shards}
+    return {
+        name: (count, sha)
+        for name, count, sha in old.shards
+        if (out / name).is_file() and file_digest(out / name) == sha
+    }
 
 
-__all__ = ["CollectConfig", "collect", "plays", "read_shard", "record_episode", "WorldsimError"]
+__all__ = ["CollectConfig", "Play", "collect", "plays", "recipe_of", "record_episode"]

@@ -1,86 +1,42 @@
-"""Recorded play to train on: shards of episodes, and clips cut from them.
+"""Recorded play to train on, as shards of episodes in a folder.
 
-A dataset is a folder:
-
-    dataset.json             schema, env, action space, fps, size, split, how many episodes and steps, SHA-256 of each shard
+    dataset.json             schema, env, action space, fps, size, split, how many episodes, SHA-256 of each shard
     shard-00000.npz ...      frames (E, T+1, H, W, 3) uint8, actions/<leaf> (E, T, ...), rewards (E, T) float32,
                              terminated (E, T) bool, lengths (E,) int32: valid steps, world_seeds (E,) int64,
                              caption_table@json: list of texts, captions (E, T+1) int32: index into the table
 
 `numpy.load(path, allow_pickle=False)` reads a shard without worldsim. `frames[e, 0]` is what was seen before
-`actions[e, 0]`, as in a `Trajectory`.
+`actions[e, 0]`, as in a `Trajectory`. Equal content gives equal bytes: no times are stored.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldsim import trees
-from worldsim.arrays import storing
-from worldsim.errors import ShapeError, StoreError
-from worldsim.trees import ArrayTree
-from worldsim.types import Frames
+from worldsim.arrays import part, storing
+from worldsim.errors import ConfigError, ShapeError, StoreError
+from worldsim.recording import Recording, join
+from worldsim.seeding import Split, split_of
 
 SCHEMA = 1
 INDEX = "dataset.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recording:
-    """Episodes of one length, ready to train on.
-
-    Attributes:
-        frames: (E, T+1, H, W, 3) uint8.
-        actions: Tree with leaves (E, T, ...).
-        rewards: (E, T) float32.
-        terminated: (E, T) bool: the step ended the episode.
-        lengths: (E,) int32, valid steps; what follows is padding.
-        world_seeds: (E,) int64.
-        captions: (E, T+1) int32 into `caption_table`: what is true at each frame.
-        caption_table: The texts; entry 0 is "".
-    """
-
-    frames: Frames
-    actions: ArrayTree
-    rewards: NDArray[np.float32]
-    terminated: NDArray[np.bool_]
-    lengths: NDArray[np.int32]
-    world_seeds: NDArray[np.int64]
-    captions: NDArray[np.int32]
-    caption_table: tuple[str, ...] = ("",)
-
-    def __post_init__(self) -> None:
-        if self.frames.dtype != np.uint8 or self.frames.ndim != 5 or self.frames.shape[-1] != 3:
-            raise ShapeError(
-                f"Recording.frames must be (E, T+1, H, W, 3) uint8, got {self.frames.shape} {self.frames.dtype.name}"
-            )
-        e, t = self.frames.shape[0], self.frames.shape[1] - 1
-        for name, array in (
-            *(("actions", leaf) for leaf in trees.leaves(self.actions)),
-            ("rewards", self.rewards),
-            ("terminated", self.terminated),
-        ):
-            if np.shape(array)[:2] != (e, t):
-                raise ShapeError(f"Recording.{name} must start with (E, T) = {(e, t)}, got {np.shape(array)}")
-        if self.captions.shape != (e, t + 1):
-            raise ShapeError(f"Recording.captions must be (E, T+1) = {(e, t + 1)}, got {self.captions.shape}")
-
-    def __len__(self) -> int:
-        """E, the number of episodes."""
-        return int(self.frames.shape[0])
-
-    @property
-    def steps(self) -> int:
-        """T, steps of each episode, padding included."""
-        return int(self.frames.shape[1]) - 1
+#: What a user does after an error of the disk, and after damage.
+_AGAIN = "run the same command again: only what is missing is made"
+_DTYPES = {"rewards": "float32", "terminated": "bool", "lengths": "int32", "world_seeds": "int64", "captions": "int32"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +44,14 @@ class DatasetInfo:
     """What `dataset.json` says.
 
     Attributes:
-        env: Registered name of the truth.
+        env: Registered name of the truth, or where the play comes from.
         env_args: Its arguments.
         action_space: `worldsim.spaces.describe` of the action space.
         fps: Frames per second of simulated time.
         size: (H, W).
         split: "train", "validation" or "test".
         seed: From which all seeds were drawn.
-        recipe: How it was collected, as plain values.
+        recipe: How it was collected, as plain values; `episodes` among them says how many are wanted.
         shards: (file name, episodes, SHA-256) of each shard, in order.
     """
 
@@ -120,8 +76,16 @@ class DatasetInfo:
         return hashlib.sha256("".join(sha for _, _, sha in self.shards).encode()).hexdigest()
 
 
+# ----------------------------------------------------------------------------------------------------------- writing
+
+
 def write_shard(path: Path, recording: Recording) -> str:
     """Writes one shard, whole or not at all; returns its SHA-256."""
+    return write_packed(path, pack(recording))
+
+
+def pack(recording: Recording) -> bytes:
+    """The bytes of a shard; equal recordings give equal bytes."""
     arrays = {
         "frames": recording.frames,
         **{f"actions/{key}": leaf for key, leaf in trees.flatten(recording.actions).items()},
@@ -132,38 +96,20 @@ def write_shard(path: Path, recording: Recording) -> str:
         "captions": recording.captions,
         "caption_table@json": np.frombuffer(json.dumps(recording.caption_table).encode(), np.uint8),
     }
-    part = path.with_name(path.name + ".part")
-    with storing(path):
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        digest = file_digest(part)
-        part.replace(path)
-    return digest
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy")  # its default time is 1980: equal content, equal bytes
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with file.open(info, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return packed.getvalue()
 
 
-def read_shard(path: Path) -> Recording:
-    """Reads one shard. Raises StoreError naming the file if it is not one."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            flat = {name: file[name] for name in file.files}
-        table = tuple(json.loads(flat["caption_table@json"].tobytes().decode()))
-        prefix = "actions/"
-        actions = trees.unflatten({k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)})
-        return Recording(
-            frames=flat["frames"],
-            actions=actions,
-            rewards=flat["rewards"],
-            terminated=flat["terminated"],
-            lengths=flat["lengths"],
-            world_seeds=flat["world_seeds"],
-            captions=flat["captions"],
-            caption_table=table,
-        )
-    except (OSError, KeyError, ValueError, EOFError) as error:  # zipfile's errors are ValueErrors or OSErrors mostly
-        raise StoreError(
-            f"{path} is not a readable shard of a dataset ({type(error).__name__}: {error}); "
-            "delete it and run `worldsim collect` with the same --out again: only what is missing is made"
-        ) from error
+def write_packed(path: Path, packed: bytes) -> str:
+    """Writes what `pack` gave, whole or not at all; returns its SHA-256."""
+    _replace(path, packed)
+    return hashlib.sha256(packed).hexdigest()
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:
@@ -182,11 +128,62 @@ def write_info(folder: Path, info: DatasetInfo) -> None:
         "digest": info.digest,
         "shards": [{"file": name, "episodes": count, "sha256": sha} for name, count, sha in info.shards],
     }
-    path = folder / INDEX
-    part = path.with_name(path.name + ".part")
-    with storing(path):
-        part.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+    _replace(folder / INDEX, (json.dumps(plain, indent=1) + "\n").encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Puts a complete file in place, on the disk when it returns; a failure leaves no part of it."""
+    try:
+        with storing(path, again=_AGAIN):
+            with part(path).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part(path).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part(path).unlink(missing_ok=True)
+        raise
+
+
+# ----------------------------------------------------------------------------------------------------------- reading
+
+
+def read_shard(path: Path) -> Recording:
+    """Reads one shard. Raises StoreError naming the file and what is wrong in it."""
+    with _reading(path):
+        with np.load(path, allow_pickle=False) as file:
+            flat = {name: file[name] for name in file.files}
+        prefix = "actions/"
+        return Recording(
+            frames=flat["frames"],
+            actions=trees.unflatten({k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)}),
+            rewards=flat["rewards"],
+            terminated=flat["terminated"],
+            lengths=flat["lengths"],
+            world_seeds=flat["world_seeds"],
+            captions=flat["captions"],
+            caption_table=tuple(json.loads(flat["caption_table@json"].tobytes().decode())),
+        )
+
+
+def read_lengths(path: Path) -> NDArray[np.int32]:
+    """The valid steps of each episode of a shard, (E,) int32; reads nothing else of it."""
+    with _reading(path), np.load(path, allow_pickle=False) as file:
+        lengths: NDArray[np.int32] = file["lengths"]
+    return lengths
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """A missing, cut or foreign file is a StoreError."""
+    try:
+        yield
+    except (OSError, EOFError, KeyError, TypeError, ValueError, ShapeError, zipfile.BadZipFile, zlib.error) as error:
+        what = str(error) if isinstance(error, ShapeError) else f"{type(error).__name__}: {error}"
+        raise StoreError(
+            f"{path} is not a shard of a dataset: {what}. If `worldsim collect` made it, {_AGAIN}"
+        ) from error
 
 
 def read_info(folder: str | Path) -> DatasetInfo:
@@ -198,19 +195,30 @@ def read_info(folder: str | Path) -> DatasetInfo:
         raise StoreError(
             f"{folder} is not a dataset: {path} cannot be read ({error}); `worldsim collect --out {folder}` makes one"
         ) from error
-    if plain.get("schema") != SCHEMA:
-        raise StoreError(f"{path} has schema {plain.get('schema')!r}, this version reads {SCHEMA}")
-    return DatasetInfo(
-        env=plain["env"],
-        env_args=plain["env_args"],
-        action_space=plain["action_space"],
-        fps=float(plain["fps"]),
-        size=(int(plain["size"][0]), int(plain["size"][1])),
-        split=plain["split"],
-        seed=int(plain["seed"]),
-        recipe=plain["recipe"],
-        shards=tuple((s["file"], int(s["episodes"]), s["sha256"]) for s in plain["shards"]),
-    )
+    if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
+        found = plain.get("schema") if isinstance(plain, dict) else None
+        raise StoreError(f"{path} has schema {found!r}, this version reads {SCHEMA}")
+    try:
+        return DatasetInfo(
+            env=plain["env"],
+            env_args=plain["env_args"],
+            action_space=plain["action_space"],
+            fps=float(plain["fps"]),
+            size=(int(plain["size"][0]), int(plain["size"][1])),
+            split=plain["split"],
+            seed=int(plain["seed"]),
+            recipe=plain["recipe"],
+            shards=tuple((_plain_name(s["file"]), int(s["episodes"]), s["sha256"]) for s in plain["shards"]),
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise StoreError(f"{path}: a field is missing or of the wrong kind ({error!r}); see docs/data.md") from error
+
+
+def _plain_name(name: str) -> str:
+    """A dataset is one folder: what its index names lies in it."""
+    if Path(name).name != name:
+        raise ValueError(f"a shard must be a file name, got {name!r}")
+    return name
 
 
 def shards(folder: str | Path) -> Iterator[Recording]:
@@ -220,26 +228,116 @@ def shards(folder: str | Path) -> Iterator[Recording]:
         yield read_shard(Path(folder) / name)
 
 
-def join(recordings: Sequence[Recording]) -> Recording:
-    """Several recordings of one length as one; caption tables are merged."""
-    table: dict[str, int] = {"": 0}
-    captions = []
-    for r in recordings:
-        index = np.array([table.setdefault(text, len(table)) for text in r.caption_table], np.int32)
-        captions.append(index[r.captions])
-    return Recording(
-        frames=np.concatenate([r.frames for r in recordings]),
-        actions=trees.concatenate([r.actions for r in recordings]),
-        rewards=np.concatenate([r.rewards for r in recordings]),
-        terminated=np.concatenate([r.terminated for r in recordings]),
-        lengths=np.concatenate([r.lengths for r in recordings]),
-        world_seeds=np.concatenate([r.world_seeds for r in recordings]),
-        captions=np.concatenate(captions),
-        caption_table=tuple(table),
-    )
-
-
 def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------- checking
+
+
+def validate(folder: str | Path, *, advance: Callable[[int], None] = lambda shards: None) -> list[str]:
+    """Reads a whole dataset, one shard in memory at a time.
+
+    Args:
+        folder: The dataset.
+        advance: Told each time how many shards are done.
+
+    Returns:
+        A sentence for each thing that is wrong, `<file>: <field>: ...`; none if the dataset is whole.
+
+    Raises:
+        StoreError: If there is no readable `dataset.json`.
+    """
+    info = read_info(folder)
+    found = [f"{INDEX}: {sentence}" for sentence in _misfits_of_index(info)]
+    steps: int | None = None
+    for name, count, sha in info.shards:
+        path = Path(folder) / name
+        if not path.is_file():
+            found.append(f"{name}: is missing. If `worldsim collect` made it, {_AGAIN}")
+        elif file_digest(path) != sha:
+            found.append(f"{name}: is not what was written (its SHA-256 differs)")
+        else:
+            try:
+                recording = read_shard(path)
+            except StoreError as error:
+                found.append(str(error).replace(str(path), f"{name}:", 1))
+            else:
+                steps = recording.steps if steps is None else steps
+                found += [f"{name}: {sentence}" for sentence in _misfits(recording, info, count, steps)]
+        advance(1)
+    return found
+
+
+def _misfits_of_index(info: DatasetInfo) -> Iterator[str]:
+    from worldsim.spaces import build  # not above: it needs Gymnasium, reading does not
+
+    if not info.shards:
+        yield "shards: there are none"
+    if len({name for name, _, _ in info.shards}) < len(info.shards):
+        yield "shards: a file comes twice"
+    wanted = info.recipe.get("episodes", info.episodes)
+    if wanted != info.episodes:
+        yield f"episodes: {info.episodes} of {wanted} are there; {_AGAIN}"
+    if info.split not in get_args(Split):
+        yield f"split: must be one of {', '.join(get_args(Split))}, got {info.split!r}"
+    if not info.fps > 0:
+        yield f"fps: must be positive, got {info.fps}"
+    try:
+        build(info.action_space)
+    except ConfigError as error:
+        yield f"action_space: {error}"
+
+
+def _misfits(r: Recording, info: DatasetInfo, count: int, steps: int) -> Iterator[str]:
+    """What a shard says that contradicts the index, its neighbours, or itself."""
+    from worldsim.spaces import misfits
+
+    if len(r) != count:
+        yield f"frames: {INDEX} says {count} episodes, got {len(r)}"
+    if r.steps != steps:
+        yield f"frames: expected T = {steps} steps as in the first shard, got {r.steps}"
+    if r.frames.shape[2:4] != info.size:
+        yield f"frames: {INDEX} says size {info.size}, got {r.frames.shape[2:4]}"
+    for name, dtype in _DTYPES.items():
+        if (got := getattr(r, name).dtype.name) != dtype:
+            yield f"{name}: must be {dtype}, got {got}"
+    if r.steps and len(r) and r.lengths.min() < 1:
+        yield f"lengths: must be in 1..{r.steps}, got {r.lengths.min()} in episode {int(r.lengths.argmin())}"
+    early = r.terminated & (np.arange(r.steps) != r.lengths[:, None] - 1)
+    if early.any():
+        episode, step = (int(i) for i in np.argwhere(early)[0])
+        yield f"terminated: step {step} of episode {episode} is not its last one ({r.lengths[episode]} are valid)"
+    if not np.isfinite(r.rewards).all():
+        yield "rewards: must be finite"
+    if not all(isinstance(text, str) for text in r.caption_table) or len(set(r.caption_table)) < len(r.caption_table):
+        yield "caption_table@json: must be a list of different texts"
+    try:
+        yield from misfits(info.action_space, r.actions)
+    except (KeyError, TypeError, ValueError):
+        yield f"actions: cannot be compared with the action space of {INDEX}, which is broken"
+    for seed in r.world_seeds.tolist():
+        if seed >= 0 and split_of(seed) != info.split:
+            yield f"world_seeds: {seed} is a {split_of(seed)} world in a {info.split} set; -1 = of no known world"
+            break
+
+
+__all__ = [
+    "INDEX",
+    "SCHEMA",
+    "DatasetInfo",
+    "Recording",
+    "file_digest",
+    "join",
+    "pack",
+    "read_info",
+    "read_lengths",
+    "read_shard",
+    "shards",
+    "validate",
+    "write_info",
+    "write_packed",
+    "write_shard",
+]

@@ -192,7 +192,7 @@ class _Pool:
     def _died(self, child: _Child) -> None:
         """A death is found out by running the metrics of its group one by one; the guilty one is recorded."""
         child.process.join(5.0)
-        how = _cause(child.process.exitcode)
+        how = cause(child.process.exitcode)
         child.pipe.close()
         self._children.remove(child)
         if not child.ready:
@@ -232,7 +232,8 @@ def _undefined(metric: str, row: Mapping[str, Any], source: str, reason: str) ->
     )
 
 
-def _cause(code: int | None) -> str:
+def cause(code: int | None) -> str:
+    """How a process ended, from its exit code."""
     if code is not None and code < 0:
         return f"was killed by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
@@ -257,7 +258,7 @@ def _packed(load: Load, metrics: Sequence[type[Any]]) -> bytes:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Children that are started meanwhile count on one core each; libraries read it when they are imported."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
@@ -275,7 +276,7 @@ def _start(job: bytes) -> _Child:
     context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, job), daemon=True)
-    with _one_thread():
+    with one_thread():
         process.start()
     theirs.close()
     return _Child(process=process, pipe=ours)

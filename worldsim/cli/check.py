@@ -1,4 +1,4 @@
-"""`worldsim check model|env|metric|run NAME`: every clause of the contract, with a tick or a remedy."""
+"""`worldsim check`: a model, env or metric by every clause of its contract, a run or dataset by what is damaged."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ worldsim check model my_model.py:MyModel --args steps=4
 worldsim check env blocks --args preset=village
 worldsim check metric fidelity.ssim
 worldsim check run runs/mine
+worldsim check dataset data/arena
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckArgs:
-    """Checks a model, an environment or a metric against its contract, or the files of a run against their hashes."""
+    """Checks a model, an environment or a metric against its contract, or the files of a run or dataset."""
 
-    kind: Positional[Literal["model", "env", "metric", "run"]]
+    kind: Positional[Literal["model", "env", "metric", "run", "dataset"]]
     """What it is."""
     name: Positional[str]
-    """A registered name, path/to/file.py:Name, or the folder of a run."""
+    """A registered name, path/to/file.py:Name, or the folder of a run or dataset."""
     args: tuple[str, ...] = ()
     """Arguments of its constructor: name=value ..."""
     env: str = "blocks"
@@ -40,6 +41,8 @@ def check(args: Sequence[str]) -> int:
     given = parse(CheckArgs, args, "check", EXAMPLES)
     if given.kind == "run":
         return _check_run(Path(given.name))
+    if given.kind == "dataset":
+        return _check_dataset(Path(given.name))
     from worldsim import checks, registry
 
     kwargs = parse_args(given.args, "--args")
@@ -64,3 +67,16 @@ def _check_run(path: Path) -> int:
         print(line)
     print(f"{len(store.committed())} episodes, {len(damage)} damaged files")
     return 1 if damage else 0
+
+
+def _check_dataset(path: Path) -> int:
+    from worldsim.dataset import read_info, validate
+    from worldsim.progress import Progress
+
+    info = read_info(path)
+    with Progress("check", len(info.shards), unit="shards") as progress:
+        found = validate(path, advance=progress.advance)
+    for line in found:
+        print(line)
+    print(f"{info.episodes} episodes in {len(info.shards)} shards, {len(found)} faults")
+    return 1 if found else 0

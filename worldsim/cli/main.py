@@ -21,8 +21,9 @@ COMMANDS = {
     "report": ("worldsim.cli.stages:report", "build the page of a run"),
     "check": (
         "worldsim.cli.check:check",
-        "check a model, env or metric by its contract, a run by its hashes",
+        "check a model, env or metric by its contract, a run or dataset by its hashes",
     ),
+    "collect": ("worldsim.cli.collect:collect_command", "play worlds and record them: data to train on"),
     "certify": ("worldsim.cli.certify:certify_command", "prove the metrics with planted faults: the response matrix"),
     "calibrate": ("worldsim.cli.calibrate:calibrate_command", "the hypothesis test: its thresholds and its own error"),
     "ls": ("worldsim.cli.inspect:ls_command", "list models, envs, metrics, controllers, scenarios or runs"),
