@@ -96,6 +96,7 @@ class ArrayWriter(Writer):
         name: str = "values",
         chunk: int = CHUNK,
         metadata: Mapping[str, Any] | None = None,
+        extra: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         """Opens `path` + ".part".
 
@@ -104,6 +105,7 @@ class ArrayWriter(Writer):
             name: What its members are called.
             chunk: Most entries in one member; fewer when 4 MiB are reached.
             metadata: Plain values kept in the file (`provenance.json`).
+            extra: Further small arrays, whole, each a member of its name.
         """
         if chunk < 1:
             raise ShapeError(f"chunk must be at least 1 entry, got {chunk}")
@@ -111,6 +113,7 @@ class ArrayWriter(Writer):
         self.path = target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
         self.count = 0
         self._name, self._chunk, self._metadata = name, chunk, dict(metadata or {})
+        self._extra = dict(extra or {})
         self._waiting: list[NDArray[Any]] = []
         self._written = 0
         self._entry: tuple[tuple[int, ...], np.dtype[Any]] | None = None
@@ -143,6 +146,8 @@ class ArrayWriter(Writer):
             self._flush()
         shape, dtype = self._entry or ((), np.dtype(np.float32))
         index = {"chunk": self._chunk, "dtype": dtype.str, "name": self._name, "shape": [self.count, *shape]}
+        for extra, array in self._extra.items():
+            self._member(f"{extra}.npy", np.asarray(array))
         if self._metadata:
             self._member(PROVENANCE, json.dumps(self._metadata, sort_keys=True).encode())
         self._member(INDEX, json.dumps({"schema": SCHEMA, **index}, sort_keys=True).encode())

@@ -62,9 +62,13 @@ class VideoWriter(Writer):
                 for packet in self._stream.encode(None):
                     self._container.mux(packet)
                 self._container.close()
+                self._complete()
                 self._open = False
                 part(self.path).replace(self.path)
         return self.path
+
+    def _complete(self) -> None:
+        """What is still to be done to the file before it gets its final name."""
 
     def abort(self) -> None:
         """Removes the unfinished file; nothing after `close`."""

@@ -1,7 +1,8 @@
 """Who made a generated picture: a small record that travels inside every media file worldsim writes.
 
-An .mp4 or .mkv carries it as JSON in its "comment" tag, a chunked .npz as the member `provenance.json`. Whoever finds
-the file alone can tell that a world model made it, which one, and how to make it again.
+An .mp4, .webm or .mkv carries it as JSON in its "comment" tag, a .gif in a comment block, a .png in the text chunk
+"Comment", a chunked .npz as the member `provenance.json`. Whoever finds the file alone can tell that a world model made
+it, which one, and how to make it again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def provenance(
         extra: Further plain values: episode, scenario, arm, ...
 
     Returns:
-        Plain values, ready for the `metadata` argument of the writers in `worldsim.video`.
+        Plain values, ready for `worldsim.media.write_clip` and for the `metadata` of the writers in `worldsim.video`.
     """
     return {
         "statement": STATEMENT,
@@ -52,7 +53,7 @@ def provenance(
 
 
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The record in an .mp4, .mkv or .npz; None if the file carries none.
+    """The record in an .mp4, .webm, .mkv, .gif, .png or .npz; None if the file carries none.
 
     Raises:
         StoreError: If the file cannot be read at all.

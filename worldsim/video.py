@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from worldsim.arrays import CHUNK, PROVENANCE, ArraySource, ArrayWriter, Writer, open_arrays, part, reading, storing
+from worldsim.comments import read_comment
 from worldsim.errors import PrerequisiteError, ShapeError, StoreError
 from worldsim.ffv1 import Ffv1Source, Ffv1Writer, VideoWriter
 from worldsim.types import Frames, FrameSource, check_frames
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 Kind: TypeAlias = Literal["auto", "arrays", "ffv1"]
+#: How finely colour is stored: for every pixel, or for every two by two.
+Chroma: TypeAlias = Literal["4:4:4", "4:2:0"]
+PIXELS: Mapping[Chroma, str] = {"4:4:4": "yuv444p", "4:2:0": "yuv420p"}
 #: Frames with more pixels than this are stored as FFV1, smaller ones as arrays.
 ARRAYS_UP_TO = 160 * 160
 
@@ -133,6 +137,7 @@ class Mp4Writer(VideoWriter):
         scale: int = 1,
         crf: int = 18,
         keyframe_every: int = 12,
+        chroma: Chroma = "4:2:0",
     ) -> None:
         """Opens the file under a temporary name.
 
@@ -144,6 +149,8 @@ class Mp4Writer(VideoWriter):
             scale: Each pixel is drawn scale x scale, so that 64x64 can be watched.
             crf: x264's quality; lower is better.
             keyframe_every: Frames from one keyframe to the next.
+            chroma: "4:2:0" plays everywhere, in even sizes; "4:4:4" keeps the colours of small frames, but is a profile
+                that browsers with a software decoder play, and most hardware does not.
         """
         import av
 
@@ -156,8 +163,9 @@ class Mp4Writer(VideoWriter):
         # one thread: the same bytes on every machine, and the simulation keeps the other cores
         options = {"crf": str(crf), "preset": "ultrafast", "g": str(keyframe_every), "bf": "0", "threads": "1"}
         self._stream = self._container.add_stream("libx264", rate=self._fps, options=options)
-        self._stream.height, self._stream.width = (n * scale + n * scale % 2 for n in self.size)  # 4:2:0 needs even
-        self._stream.pix_fmt = "yuv420p"
+        self._pad = tuple(n * scale % 2 if chroma == "4:2:0" else 0 for n in self.size)  # 4:2:0 needs even
+        self._stream.height, self._stream.width = (n * scale + p for n, p in zip(self.size, self._pad, strict=True))
+        self._stream.pix_fmt = PIXELS[chroma]
         self._convert = av.video.reformatter.VideoReformatter()  # one for all frames: half the time of one each
         context = self._stream.codec_context
         context.time_base = 1 / self._fps
@@ -173,16 +181,15 @@ class Mp4Writer(VideoWriter):
         check_frames(stack, ndim=4, what="frames")
         if stack.shape[1:3] != self.size:
             raise ShapeError(f"{self.path.name} takes frames of {self.size} (H, W), got {stack.shape[1:3]}")
-        odd = [(n * self.scale) % 2 for n in self.size]
         for frame in stack:
             big = frame
             if self.scale > 1:  # each pixel scale x scale; OpenCV leaves the interpreter lock free meanwhile
                 big = cv2.resize(frame, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_NEAREST)
-            if any(odd):  # repeat the last row or column: a black edge would bleed into the picture
-                big = np.pad(big, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
+            if any(self._pad):  # repeat the last row or column: a black edge would bleed into the picture
+                big = np.pad(big, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(big), format="rgb24")
             converted = self._convert.reformat(
-                picture, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+                picture, format=self._stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG"
             )
             self._encode(converted)
 
@@ -223,6 +230,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     if target.suffix == ".npz":
         with reading(target) as archive:
             text = archive.read(PROVENANCE) if PROVENANCE in archive.namelist() else b"{}"
+    elif target.suffix in (".gif", ".png"):
+        text = read_comment(target).encode()
     else:
         import av
 
