@@ -1,6 +1,6 @@
 """From a few words to a full caption of the grammar, so that a model gets prompts like those it was trained on.
 
-`reading.read` takes what a prompt says, `complete` draws what it leaves open, `captions.describe` writes both. A
+`understand` takes what a prompt says, `complete` draws what it leaves open, `captions.describe` writes both. A
 language model can take their place (`Expander`); what it answers must be of the grammar, or it is not taken.
 """
 
@@ -75,12 +75,24 @@ def expand(
         prompt = _fall_back(prompt, why, lexicon)
     prompt = prompt.strip()
     known = _parsed(prompt)
-    said = read(prompt, lexicon) if known is None else _said(known)
     rng = seeding.generator("expand", prompt, seed)
-    facts = complete(said, rng, place=place, times=times, after=after, lexicon=lexicon)
+    facts = complete(understand(prompt, lexicon), rng, place=place, times=times, after=after, lexicon=lexicon)
     if facts == known:
         return prompt
     return describe(facts, "long" if known is not None and prompt.endswith(".") else "short", seed=seed)
+
+
+def understand(prompt: str, lexicon: Lexicon = BLOCKS) -> Said:
+    """What a prompt says, be it a caption (with any words) or loose words (of the lexicon).
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    known = _parsed(prompt)
+    if known is None:
+        return read(prompt, lexicon)
+    things = tuple(Mention(**vars(thing)) for thing in known.things)
+    return Said(place=known.place, time=known.time, things=things, deeds=known.deeds)
 
 
 def complete(
@@ -134,11 +146,6 @@ def _parsed(prompt: str) -> Facts | None:
         return parse(prompt)
     except (ConfigError, ValueError):  # a number of thousands of digits is Python's ValueError
         return None
-
-
-def _said(facts: Facts) -> Said:
-    things = tuple(Mention(**vars(thing)) for thing in facts.things)
-    return Said(place=facts.place, time=facts.time, things=things, deeds=facts.deeds)
 
 
 # ------------------------------------------------------------------------------------------------ with something else

@@ -137,7 +137,7 @@ class _Reader:
         known = {part for phrase in self.lexicon.phrases for part in phrase} - {word}
         raise ConfigError(
             f"cannot read {word!r} in the prompt {self.prompt!r}.{nearest(word, known)} Leave it out, or say what is "
-            "there, where and when, as in 'two sheep to the left and a red chest behind you, at night'. Known things are "
+            "there, where and when, as in 'two sheep to the left and a red chest behind you, at night'. Known are "
             f"{', '.join(self.lexicon.kinds[:9])}, ... (docs/prompts.md); free words need an expander of your own"
         )
 
