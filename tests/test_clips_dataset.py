@@ -1,4 +1,4 @@
-"""Clips by the number of their batch: independent of what was read before, inside their episodes, few shards at once."""
+"""Clips by the number of their batch: whatever was read before; inside their episodes; few shards at a time."""
 
 from __future__ import annotations
 

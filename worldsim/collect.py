@@ -218,7 +218,8 @@ def collect(
         StoreError: If a shard cannot be written.
         WorldFailure: If an environment or a controller fails.
     """
-    scripts = plays(config)
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {workers}")
     probe = ENVS.get(config.env)(**{**config.env_args, "size": config.size})
     info = DatasetInfo(
         env=config.env,
@@ -231,6 +232,7 @@ def collect(
         recipe=recipe_of(config),
     )
     probe.close()
+    scripts = plays(config)
     kept = _kept(out, info)
     wanted = [_batch(config, start) for start in range(0, config.episodes, config.shard)]
     done = {batch.name: kept[batch.name] for batch in wanted if kept.get(batch.name, (0, ""))[0] == batch.count}
