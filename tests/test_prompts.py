@@ -308,6 +308,7 @@ def program(code: str, timeout: float = 60.0) -> CommandExpander:
 def test_a_command_expands() -> None:
     echo = program("import os; print(); print(input(), os.environ['WORLDSIM_SEED']); print('more')")
     assert echo("a pig", 5) == "a pig 5"
+    assert echo("a\npig", 5) == "a pig 5"
     assert program(f"print('{GOOD}')")("not read", 0) == GOOD
     assert expand("x", seed=0, with_=program(f"print('{GOOD}')")) == GOOD
 

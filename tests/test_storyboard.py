@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.envs.court import Court
@@ -59,6 +59,7 @@ BOARDS = st.builds(
 
 @settings(deadline=None)
 @given(BOARDS)
+@example(board(Scene(prompt="0\x85", steps=1), Scene(prompt="\u2028\n ", steps=1), Scene(prompt="null", steps=1)))
 def test_files_come_back(tmp_path_factory: pytest.TempPathFactory, made: Storyboard) -> None:
     path = tmp_path_factory.getbasetemp() / "board.yaml"
     dump(made, path)

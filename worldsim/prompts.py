@@ -179,7 +179,7 @@ def _fall_back(prompt: str, why: str, lexicon: Lexicon) -> str:
 
 @dataclass(frozen=True)
 class CommandExpander:
-    """A command on this machine: it reads the prompt from its standard input and prints one line, the caption.
+    """A command on this machine: it reads the prompt, one line, from its standard input and prints one line.
 
     `WORLDSIM_SEED` in its environment is the seed. Its errors go to the terminal. worldsim itself opens no connection.
 
@@ -253,7 +253,7 @@ def _one_line(process: subprocess.Popen[str], prompt: str) -> str:
         raise RuntimeError("the process was started without pipes")
     with process.stdout:
         with contextlib.suppress(BrokenPipeError), process.stdin:  # it need not read
-            process.stdin.write(prompt + "\n")
+            process.stdin.write(" ".join(prompt.splitlines()) + "\n")
         for _ in range(100):  # blank lines before the answer, at most
             line = process.stdout.readline(_ANSWER)
             if not line or line.strip():

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _KEYS: Final = ("name", "size", "fps", "scenes")
 _SCENE_KEYS: Final = ("prompt", "seconds", "steps", "controller", "actions", "cut")
+_BREAKS: Final = frozenset("\x85\u2028\u2029")
 _HEADER: Final = """\
 # A storyboard: scenes in order. A scene has
 #   prompt      what is there, in words or as a caption
@@ -124,6 +125,12 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Text with Unicode's own line breaks is quoted: bare, they would be read back as spaces."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAKS & {*text} else None)
+
+
+_Dumper.add_representer(str, _text)
 _Dumper.add_representer(
     _Line, lambda dumper, line: dumper.represent_mapping("tag:yaml.org,2002:map", line, flow_style=True)
 )
