@@ -69,7 +69,7 @@ def collect_command(args: Sequence[str]) -> int:
     from worldsim.collect import collect
     from worldsim.dataset import read_lengths
 
-    if given.split == "test" and not given.quiet:
+    if given.split == "test":
         print(
             "note: test worlds are what results are reported on; train and tune on --split train and validation",
             file=sys.stderr,
