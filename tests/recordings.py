@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.toys import ToyEnv
-from worldsim import seeding, spaces
+from worldsim import seeding
 from worldsim.dataset import DatasetInfo, write_info, write_shard
 from worldsim.recording import Recording
 
@@ -90,8 +90,3 @@ class BadHall(ToyEnv):
         if self._s["world"] % 2:
             raise RuntimeError("the level is corrupt")
         return super().step(action)
-
-
-def space_of(env: Any) -> dict[str, Any]:
-    """The description of its action space."""
-    return spaces.describe(env.action_space)
