@@ -340,3 +340,12 @@ def test_png_texts_are_those_of_the_chunks(tmp_path):
     path = write_clip(tmp_path / "x.png", noise(1, 4, 4), 29.97, {})
     texts = png_texts(path.read_bytes())
     assert set(texts) == {"worldsim-strip"} and Fraction(json.loads(texts["worldsim-strip"])["fps"]) == Fraction(29.97)
+
+
+def test_a_changed_bit_of_an_npz_is_noticed(tmp_path):
+    path = write_clip(tmp_path / "x.npz", noise(2, 8, 8), 20, RECORD)
+    data = bytearray(path.read_bytes())
+    data[150] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"x\.npz"):
+        read_clip(path)

@@ -93,7 +93,7 @@ def write_clip(
             plays slower.
         provenance: Plain JSON values, as from `worldsim.provenance.provenance`; kept inside the file.
         scale: Each pixel is drawn scale x scale.
-        chroma: Of .mp4 and .webm. "4:2:0" plays on every device, and costs small frames 7 to 10 dB; an .mp4 then has
+        chroma: Of .mp4 and .webm. "4:2:0" plays on every device, and costs small frames 6 to 10 dB; an .mp4 then has
             even sizes: the last row or column is repeated.
 
     Returns:

@@ -17,8 +17,8 @@ from worldsim.ffv1 import FFV1_MAX_FPS, VideoWriter
 from worldsim.types import Frames
 from worldsim.video import PIXELS, Chroma
 
-#: x264's and libvpx's quality. At 12 a walk through the built-in world at 64x64 comes back at 38 to 41 dB, at 128x128
-#: at 40 dB; at 18, where H.264 is commonly called lossless to the eye, at 36 dB: single pixels are seen at these sizes.
+#: x264's and libvpx's quality. At 12 a walk through the built-in world comes back at 39 to 41 dB
+#: (benchmarks/media_formats.py): single pixels are seen at 64x64, so this is finer than the usual 18 to 23.
 CRF = 12
 #: Browsers show a GIF whose frames are closer than this much slower.
 GIF_MAX_FPS = 50

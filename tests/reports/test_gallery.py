@@ -1,0 +1,240 @@
+"""The gallery as a folder: complete, escaped, without a network, honest about what a file lacks; and in chromium."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from tests.reports.test_browser import CHROMIUM, browser, look  # noqa: F401  # a fixture
+from tests.reports.test_page import Reader, read
+from worldsim.errors import ConfigError, StoreError, UnknownNameError
+from worldsim.media import read_clip, write_clip
+from worldsim.provenance import provenance, read_provenance
+from worldsim.reports.gallery import MODES, GalleryItem, build_gallery
+
+EVIL = "</title></script><script>alert('x')</script><img src=x onerror=alert(1)> \"quoted\" & <b>bold</b>"
+
+
+def waves(count: int = 12, size: tuple[int, int] = (32, 48), shift: float = 0.0) -> np.ndarray:
+    t, y, x = np.meshgrid(np.arange(count), np.arange(size[0]), np.arange(size[1]), indexing="ij")
+    return (127 + 120 * np.stack([np.sin(x / 9 + t / 2 + shift), np.cos(y / 7), np.sin(x / 20 - t / 3)], -1)).astype(
+        np.uint8
+    )
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    given = {"model": "me/tiny", "model_hash": "ab12cd34", "prompt": "a red chest", "seed": 3, "created": "2026-01-02"}
+    return provenance(**(given | changes))
+
+
+def items_in(folder: Path) -> list[GalleryItem]:
+    """A clip of every mode in every format: beside a truth, of one name, with a hostile prompt, without a record."""
+    for name in ("a", "b", "truth"):
+        (folder / name).mkdir(parents=True)
+    suffixes = (".mp4", ".webm", ".gif", ".png", ".mp4", ".gif", ".mp4")
+    out = []
+    for number, (mode, suffix) in enumerate(zip(MODES, suffixes, strict=True)):
+        path = write_clip(folder / "a" / f"clip #{number} ü?{suffix}", waves(shift=number), 20, record(seed=number))
+        truth = write_clip(folder / "truth" / f"{number}{suffix}", waves(), 20, {}) if number in (2, 4) else None
+        out.append(GalleryItem(media=path, title=f"Number {number}", mode=mode, truth=truth))
+    hostile = write_clip(
+        folder / "b" / "clip #0 ü?.mp4", waves(4), 20, record(prompt=EVIL, model=EVIL, extra={EVIL: EVIL})
+    )
+    silent = write_clip(folder / "b" / "silent.png", waves(1), 20, {})
+    out.append(GalleryItem(media=hostile, title=EVIL, mode="loop"))
+    out.append(GalleryItem(media=silent, title="Silent", mode="join", prompt="what the caller says"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[GalleryItem]:
+    return items_in(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def index(items: list[GalleryItem], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_gallery(tmp_path_factory.mktemp("gallery"), items, EVIL)
+
+
+class Attributes(Reader):
+    """Also the attributes of every element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        super().handle_starttag(tag, attrs)
+        self.elements.append((tag, dict(attrs)))
+
+
+def elements(index: Path) -> list[tuple[str, dict[str, str | None]]]:
+    reader = Attributes()
+    reader.feed(index.read_text(encoding="utf-8"))
+    return reader.elements
+
+
+# ---------------------------------------------------------------------------------------------------------- the folder
+
+
+def test_every_link_is_there_and_relative(index: Path) -> None:
+    reader, _ = read(index)
+    moving = [attrs["data-moving"] for _, attrs in elements(index) if "data-moving" in attrs]
+    links = [link for link in reader.links if not link.startswith("#")] + [link for link in moving if link]
+    assert len(moving) == 3 and len(links) > 30
+    for link in links:
+        assert not re.match(r"[a-z]+:|/", link) and ".." not in link, link
+        assert (index.parent / unquote(link)).is_file(), link
+    html = index.read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", html)
+    anchors = {link[1:] for link in reader.links if link.startswith("#")}
+    assert anchors <= set(re.findall(r'id="([^"]+)"', html)) and len(anchors) == len(MODES) + 1
+
+
+def test_a_card_says_what_the_file_says(index: Path) -> None:
+    _, text = read(index)
+    assert (
+        "9 generated clips, 2 beside the truth." in text and "made by me/tiny" in text and "1 without a record" in text
+    )
+    heads = [line.strip() for line in text.splitlines() if line.strip() in MODES]
+    assert list(dict.fromkeys(heads)) == list(MODES) and len(heads) == 9  # in order of the modes, one a card
+    card = text.split("Number 4\n")[1].split("Number 5")[0]
+    assert "a red chest" in card and re.search(
+        r"model me/tiny\s+hash ab12cd34\s+seed 4\s+size 48 × 32 px, 12 frames, 0.6 s", card
+    )
+    assert "statement generated by a world model" in card and "created 2026-01-02" in card
+    silent = text.split("Silent\n")[1].split("Number")[0]
+    assert "what the caller says" in silent and "model –" in silent and "no record This file does not say" in silent
+    assert "size 48 × 32 px\n" in silent  # one frame has no length
+
+
+def test_media_are_the_given_files_and_stills_their_first_frames(index: Path, items: list[GalleryItem]) -> None:
+    given = {path.read_bytes() for item in items for path in (item.media, item.truth) if path}
+    media = sorted((index.parent / "media").iterdir())
+    stills = [path for path in media if path.name.endswith(".still.png")]
+    assert {path.read_bytes() for path in media if path not in stills} == given
+    assert all(re.fullmatch(r"[\w.-]+", path.name, re.ASCII) for path in media)
+    for still in stills:
+        (moving,) = [p for p in media if p.name.split(".")[0] == still.name.split(".")[0] and p != still]
+        np.testing.assert_array_equal(read_clip(still).frames[0], read_clip(moving).frames[0])
+        assert read_provenance(still) == read_provenance(moving)  # a still was generated, too
+
+
+def test_everything_of_a_user_is_escaped(index: Path, items: list[GalleryItem], tmp_path: Path) -> None:
+    reader, text = read(index)
+    plain, _ = read(build_gallery(tmp_path, items[:1], "plain"))
+    assert reader.tags.count("script") == plain.tags.count("script")
+    assert "b" not in reader.tags and not any("onerror" in attrs for _, attrs in elements(index))
+    assert text.count("<b>bold</b>") >= 5  # title twice, card, prompt, model, record: shown, as text
+
+
+def test_who_does_not_see_it_is_told(index: Path) -> None:
+    found = [(tag, attrs) for tag, attrs in elements(index) if tag in ("img", "video")]
+    said = [attrs["alt" if tag == "img" else "aria-label"] or "" for tag, attrs in found]
+    assert len(said) == len(set(said)) == 11 and all(len(words) > 20 for words in said)
+    assert sum(words.startswith("The truth") for words in said) == 2
+    assert "Generated, extend backward, Number 3: a red chest" in said
+    for tag, attrs in found:
+        assert attrs["width"] == ("384" if "Number 3" in str(attrs.get("alt")) else "48")  # a film strip of 8 columns
+        assert "autoplay" not in attrs  # the script decides, where motion is not unwelcome
+        assert tag == "img" or {"controls", "loop", "muted", "playsinline"} <= set(attrs)
+
+
+def test_twice_the_same_and_files_in_the_folder_stay(items: list[GalleryItem], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "own").mkdir(parents=True)
+    shutil.copyfile(items[0].media, home / "own" / "x y.mp4")
+    inside = GalleryItem(media=home / "own" / "x y.mp4", title="Inside", mode="loop")
+    first = build_gallery(home, [inside, items[1]], "t").read_bytes()
+    names = sorted(path.name for path in home.rglob("*"))
+    assert build_gallery(home, [inside, items[1]], "t").read_bytes() == first
+    assert sorted(path.name for path in home.rglob("*")) == names
+    assert (
+        b'src="own/x%20y.mp4"' in first and len(list((home / "media").iterdir())) == 3
+    )  # a still; a copy with its still
+
+
+# --------------------------------------------------------------------------------------------------------- what is bad
+
+
+def test_what_cannot_be_shown_is_refused(items: list[GalleryItem], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least one"):
+        build_gallery(tmp_path / "g", [], "t")
+    with pytest.raises(UnknownNameError, match="Did you mean 'loop'"):
+        build_gallery(tmp_path / "g", [GalleryItem(media=items[0].media, title="", mode="lop")], "t")  # type: ignore[arg-type]
+    npz = write_clip(tmp_path / "x.npz", waves(2), 20, record())
+    with pytest.raises(ConfigError, match=r"x\.npz.*\.mp4"):
+        build_gallery(tmp_path / "g", [GalleryItem(media=npz, title="", mode="loop")], "t")
+    with pytest.raises(ConfigError, match=r"x\.npz"):
+        build_gallery(tmp_path / "g", [GalleryItem(media=items[0].media, title="", mode="loop", truth=npz)], "t")
+    assert not (tmp_path / "g").exists()
+    for suffix in (".mp4", ".gif", ".png"):
+        with pytest.raises(StoreError, match=f"gone{suffix}"):
+            build_gallery(tmp_path / "g", [GalleryItem(media=tmp_path / f"gone{suffix}", title="", mode="loop")], "t")
+    assert not (tmp_path / "g" / "index.html").exists()
+
+
+def test_imports_neither_torch_nor_gymnasium() -> None:
+    code = "import sys, worldsim.reports.gallery; print({'torch', 'gymnasium', 'numba'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+# --------------------------------------------------------------------------------------------------------- in chromium
+
+in_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium was found")
+WORDS = [
+    ".verdict",
+    ".note",
+    ".prompt",
+    ".clip .about dt",
+    ".clip .about dd",
+    ".stages figcaption",
+    ".badge",
+    "summary",
+]
+
+
+@pytest.mark.browser
+@in_chromium
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_nothing_overflows_and_text_has_contrast(browser: Any, index: Path, width: int, scheme: str) -> None:  # noqa: F811
+    look(browser, index, width, scheme, WORDS)
+
+
+PLAYING = "[...document.querySelectorAll('video')].map((v) => v.currentTime > 0 && !v.paused && v.videoWidth === 48)"
+GIFS = "[...document.querySelectorAll('img[data-moving]')].map((i) => i.getAttribute('src') === i.dataset.moving)"
+
+
+@pytest.mark.browser
+@in_chromium
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_clips_play_unless_motion_is_unwelcome(browser: Any, index: Path, motion: str) -> None:  # noqa: F811
+    tab = browser.new_page(viewport={"width": 1280, "height": 6000}, reduced_motion=motion)  # everything is in view
+    wrong: list[str] = []
+    tab.on("console", lambda message: wrong.append(message.text))
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("requestfailed", lambda request: wrong.append(request.url))
+    tab.goto(index.as_uri())
+    button = tab.locator("#moving")
+    if motion == "reduce":
+        tab.wait_for_function("[...document.querySelectorAll('video')].every((v) => v.readyState >= 2)")
+        assert not any(tab.evaluate(PLAYING)) and not any(tab.evaluate(GIFS))
+        assert button.inner_text() == "Play all"
+        button.click()
+    tab.wait_for_function(f"{PLAYING}.every(Boolean)", timeout=20_000)  # 4:4:4 H.264 and VP9, too
+    assert len(tab.evaluate(PLAYING)) == 6 and all(tab.evaluate(GIFS))
+    pair = "[...document.querySelectorAll('.wide-clip .stages video')].map((v) => v.currentTime)"
+    tab.wait_for_function(f"(([a, b]) => a > 0.2 && Math.abs(a - b) < 0.15)({pair})")
+    button.click()
+    assert not any(tab.evaluate(PLAYING)) and not any(tab.evaluate(GIFS)) and button.inner_text() == "Play all"
+    tab.close()
+    assert wrong == []
