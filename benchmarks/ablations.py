@@ -3,8 +3,8 @@
     python benchmarks/ablations.py --seeds 5 --out runs/ablations
 
 One line of results.jsonl a (variant, seed); run it again and it goes on where it was stopped. Variants that differ in
-the transformer only share data and codec of their seed. The difference to the full recipe is paired by seed; its interval
-is Student's.
+the transformer only share data and codec of their seed. The difference to the full recipe is paired by seed; its
+interval is Student's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`worldsim check`: a model, env or metric by every clause of its contract, a run or dataset by what is damaged."""
+"""`worldsim check`: models, envs and metrics by their contracts, runs and datasets for damage, checkpoints by gates."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ worldsim check env blocks --args preset=village
 worldsim check metric fidelity.ssim
 worldsim check run runs/mine
 worldsim check dataset data/arena
+worldsim check checkpoint tiny --args worlds=48 run=runs/gates   # run: an evaluation with --scenarios gates
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckArgs:
-    """Checks a model, an environment or a metric against its contract, or the files of a run or dataset."""
+    """Checks a model, environment or metric by its contract, a run or dataset for damage, a checkpoint by its gates."""
 
-    kind: Positional[Literal["model", "env", "metric", "run", "dataset"]]
+    kind: Positional[Literal["model", "env", "metric", "run", "dataset", "checkpoint"]]
     """What it is."""
     name: Positional[str]
-    """A registered name, path/to/file.py:Name, or the folder of a run or dataset."""
+    """A registered name, path/to/file.py:Name, the folder of a run or dataset, or a checkpoint's name or folder."""
     args: tuple[str, ...] = ()
-    """Arguments of its constructor: name=value ..."""
+    """Arguments of its constructor: name=value ... (of a checkpoint: worlds, seed, out, run, steps, split)"""
     env: str = "blocks"
     """For models: the truth that supplies the contexts and actions."""
 
@@ -43,6 +44,8 @@ def check(args: Sequence[str]) -> int:
         return _check_run(Path(given.name))
     if given.kind == "dataset":
         return _check_dataset(Path(given.name))
+    if given.kind == "checkpoint":
+        return _check_checkpoint(given.name, **parse_args(given.args, "--args"))
     from worldsim import checks, registry
 
     kwargs = parse_args(given.args, "--args")
@@ -80,3 +83,34 @@ def _check_dataset(path: Path) -> int:
         print(line)
     print(f"{info.episodes} episodes in {len(info.shards)} shards, {len(found)} faults")
     return 1 if found else 0
+
+
+def _check_checkpoint(
+    name: str,
+    worlds: int = 48,
+    seed: int = 0,
+    run: str | None = None,
+    out: str | None = None,
+    steps: int | None = None,
+    split: Literal["test", "validation"] = "test",
+) -> int:
+    """The gates of a released checkpoint, on the worlds and size that it is made for; 0 if all required ones pass."""
+    import json
+
+    from worldsim import gates
+    from worldsim.model.simulator import LatentSimulator
+
+    model = LatentSimulator(name, steps=steps)
+    config = model.checkpoint.config
+    starts = gates.moving_starts(
+        env=config.env, env_args=dict(config.env_args), size=config.sizes[0], worlds=worlds, seed=seed, split=split
+    )
+    found = gates.measure(model, starts, seed=seed)
+    if run is not None:
+        found += gates.from_run(Path(run))
+    print(gates.table(found))
+    if run is None:
+        print("metrics were not asked: worldsim eval --model ... --scenarios gates --out DIR, then --args run=DIR")
+    if out is not None:
+        Path(out).write_text(json.dumps(gates.to_plain(found), indent=1) + "\n", encoding="utf-8")
+    return 0 if all(g.passed for g in found if g.required) else 1
