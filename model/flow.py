@@ -1,9 +1,9 @@
 """Flow matching with x-prediction and shortcuts, as pure functions.
 
-A frame at signal level tau is z = tau x + (1 - tau) e, with e standard normal. The network predicts x. A sampler with K
-steps of size d = 1 / K moves from tau = 0 to 1 along v = (x - z) / (1 - tau); the network is told K, and learns for K < 8
-what two steps of half the size would have done (shortcut models, Frans et al., arXiv:2410.12557, equations 4 and 5; in
-x-space as in Dreamer 4, arXiv:2509.24527, equations 7 and 8).
+A frame at signal level tau is z = tau x + (1 - tau) e, with e standard normal. The network predicts x. A sampler with
+K steps of size d = 1 / K moves from tau = 0 to 1 along v = (x - z) / (1 - tau); the network is told K, and learns for
+K < 8 what two steps of half the size would have done (shortcut models, Frans et al., arXiv:2410.12557, equations 4 and
+5; in x-space as in Dreamer 4, arXiv:2509.24527, equations 7 and 8).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FINEST = 3  # log2 of the largest number of steps, which flow matching trains; c
 
 
 def mix(clean: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
-    """z at (B, F) signal levels, for (B, F, ...) clean and noise."""
+    """Noisy z at (B, F) signal levels, for (B, F, ...) clean and noise."""
     tau = signal.view(*signal.shape, *(1,) * (clean.ndim - signal.ndim))
     return tau * clean + (1 - tau) * noise
 
@@ -32,7 +32,9 @@ def weight(signal: Tensor) -> Tensor:
     return 0.1 + 0.9 * signal
 
 
-def shortcut_target(noisy: Tensor, first: Tensor, second: Tensor, middle: Tensor, signal: Tensor, size: Tensor) -> Tensor:
+def shortcut_target(
+    noisy: Tensor, first: Tensor, second: Tensor, middle: Tensor, signal: Tensor, size: Tensor
+) -> Tensor:
     """The clean frame that one step of `size` should aim at, from two steps of half the size.
 
     Args:

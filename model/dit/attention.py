@@ -52,7 +52,7 @@ class Projections(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot products: q (B, L, heads, head), k and v (B, S, kv heads, head), mask broadcastable to (B, 1, L, S)."""
+    """Scaled dot products: q (B, L, heads, head), k and v (B, S, kv heads, head), mask of a shape like (B, 1, L, S)."""
     groups = q.shape[2] // k.shape[2]
     if groups > 1:
         k, v = k.repeat_interleave(groups, dim=2), v.repeat_interleave(groups, dim=2)
@@ -63,8 +63,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _attend_in_bfloat16(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """The same written out. On CPUs torch's fused kernel is 2 to 7 times slower than this in bfloat16, backward included
-    (2.13, 288 and 18 tokens), and autocast would run the softmax in float32."""
+    """The same written out, for bfloat16 on a CPU.
+
+    There torch's fused kernel is 2 to 7 times slower than this, backward included (2.13, 288 and 18 tokens), and
+    autocast would run the softmax in float32.
+    """
     with torch.autocast("cpu", enabled=False):
         scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
         if mask is not None:

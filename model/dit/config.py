@@ -23,8 +23,8 @@ class DiTConfig:
         mlp: Hidden width of the feed-forward part over D.
         registers: R, tokens of each frame that are not of a place; they carry the text.
         time_every: Each n-th layer looks at the frames before; the others at their own frame only.
-        time_attention: What a time layer sees of them: "full" = every token (things that move are found again), "axial" =
-            the same place only (cheaper with many tokens).
+        time_attention: What a time layer sees of them: "full" = every token (things that move are found again),
+            "axial" = the same place only (cheaper with many tokens).
         window: W, frames before the current one that are kept.
         previous: The latent before is part of the input.
         text_length: Words of a prompt, 0 = no text.

@@ -7,95 +7,19 @@ DiT, arXiv:2212.09748, with one projection shared by all layers and a bias for e
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.model.dit.attention import History, MaskedHistory, Norm, Projections, attend_space
+from worldsim.model.dit.attention import History, MaskedHistory, Norm
+from worldsim.model.dit.condition import LEVELS, Condition, Output, fourier
 from worldsim.model.dit.config import DiTConfig
+from worldsim.model.dit.layer import Layer
 from worldsim.model.dit.patches import Grid
 from worldsim.model.dit.rotary import space_turn
 from worldsim.model.dit.text import TextEncoder
 
-LEVELS = 4  # step sizes 1, 1/2, 1/4, 1/8: 1, 2, 4 and 8 denoising steps
-
-
-@dataclass(frozen=True, kw_only=True)
-class Condition:
-    """What a frame's denoising depends on beside latents; B clips, F frames.
-
-    Attributes:
-        signal: (B, F) tau in 0..1: 0 = pure noise, 1 = clean.
-        level: (B, F) int64, log2 of the number of steps the sampler takes.
-        previous_noise: (B, F) standard deviation of the noise on the latent before.
-        has_previous: (B, F) bool, False where nothing comes before.
-        actions: (B, F, A) features of the action that leads to the frame; zero where there is none.
-        has_action: (B, F) bool.
-        text: (B, F, R, D) of `DiT.read`, or None: no prompt.
-        backward: (B,) bool: time runs backwards, or None: forwards.
-    """
-
-    signal: Tensor
-    level: Tensor
-    previous_noise: Tensor
-    has_previous: Tensor
-    actions: Tensor
-    has_action: Tensor
-    text: Tensor | None = None
-    backward: Tensor | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """What the transformer says of each frame.
-
-    Attributes:
-        clean: (B, F, N, P) the clean patches.
-        reward: (B, F) of the step that leads to the frame, symlog scale.
-        end: (B, F) logit: that step ends the episode.
-    """
-
-    clean: Tensor
-    reward: Tensor
-    end: Tensor
-
-
-class Layer(nn.Module):
-    """Attention and a gated feed-forward part, both modulated."""
-
-    def __init__(self, config: DiTConfig, index: int) -> None:
-        super().__init__()
-        self.index, self.time = index, index in config.time_layers
-        self.attention = Projections(config)
-        # Axial time attention comes beside the space attention; full time attention contains it.
-        self.over_time = Projections(config) if self.time and config.time_attention == "axial" else None
-        self.norm = Norm(config.width, affine=False)
-        hidden = int(config.mlp * config.width)
-        self.up, self.down = nn.Linear(config.width, 2 * hidden), nn.Linear(hidden, config.width)
-        self.bias = nn.Parameter(torch.zeros(6, config.width))
-        nn.init.zeros_(self.down.weight)
-        nn.init.zeros_(self.down.bias)
-
-    def forward(
-        self, x: Tensor, modulation: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor | None, history: History
-    ) -> Tensor:
-        """x (B, F, M, D), modulation (B, F, 1, 6, D), turn of `space_turn`, mask (B, 1, 1, M) or None."""
-        m = modulation + self.bias.to(modulation.dtype)
-        scale, shift, gate, scale2, shift2, gate2 = m.unbind(dim=-2)
-        q, k, v = self.attention.split(self.norm(x) * (1 + scale) + shift, turn)
-        if self.time and self.over_time is None:
-            seen = history.attend(self.index, q, k, v)
-        else:
-            seen = attend_space(q, k, v, mask)
-        x = x + (1 + gate) * self.attention.out(seen.flatten(-2))
-        if self.over_time is not None:
-            q, k, v = self.over_time.split(self.norm(x) * (1 + scale) + shift, turn)
-            x = x + (1 + gate) * self.over_time.out(history.attend(self.index, q, k, v).flatten(-2))
-        a, b = self.up(self.norm(x) * (1 + scale2) + shift2).chunk(2, dim=-1)
-        return x + (1 + gate2) * self.down(F.silu(a) * b)
+__all__ = ["LEVELS", "Condition", "DiT", "Layer", "Output", "fourier"]
 
 
 class DiT(nn.Module):
@@ -153,7 +77,7 @@ class DiT(nn.Module):
             grid: Places of the patches.
             history: What the time layers see.
         """
-        config, (b, f, n, _) = self.config, noisy.shape
+        config, (b, f) = self.config, noisy.shape[:2]
         vector, addend = self.condition_vector(condition)
         x = self.embed(torch.cat([noisy, previous], dim=-1) if config.previous else noisy) + addend[:, :, None]
         registers = self.registers.to(x.dtype).expand(b, f, -1, -1)
@@ -170,7 +94,7 @@ class DiT(nn.Module):
         registers, patches = x[:, :, : config.registers], x[:, :, config.registers :]
         kept = self.keep(patches)
         clean = self.final(patches) + kept[..., :1] * noisy + kept[..., 1:] * previous
-        told = self.heads(registers.mean(dim=2) if config.registers else patches.mean(dim=2)).float()
+        told = self.heads(registers.mean(dim=2) if config.registers else mean_patch(patches, grid.valid)).float()
         return Output(clean=clean.float(), reward=told[..., 0], end=told[..., 1])
 
     def condition_vector(self, c: Condition) -> tuple[Tensor, Tensor]:
@@ -204,8 +128,9 @@ def token_mask(valid: Tensor | None, registers: int, dtype: torch.dtype) -> Tens
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))
 
 
-def fourier(x: Tensor) -> Tensor:
-    """(...) in 0..1 -> (..., 64): sines and cosines of frequencies from 1/4 to 64 turns."""
-    frequencies = 0.25 * 256 ** (torch.arange(32, device=x.device, dtype=torch.float32) / 31)
-    turns = 2 * math.pi * x.float()[..., None] * frequencies
-    return torch.cat([turns.sin(), turns.cos()], dim=-1)
+def mean_patch(patches: Tensor, valid: Tensor | None) -> Tensor:
+    """The mean over the patches of a frame that are no padding: (B, F, N, D), valid (B, N) or None -> (B, F, D)."""
+    if valid is None:
+        return patches.mean(dim=2)
+    share = valid.to(patches.dtype) / valid.sum(dim=1, keepdim=True)
+    return (patches * share[:, None, :, None]).sum(dim=2)
