@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a skip, without a norm: the second starts at zero, so depth costs nothing at first."""
+    """Two 3x3 convolutions beside a skip, no norm: the second starts at zero, so depth costs nothing at first."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Up(nn.Module):
 
 
 class TimeMix(nn.Module):
-    """Adds to each frame a linear map of the `kernel - 1` frames before it; before the first there is nothing (zeros)."""
+    """Adds to each frame a linear map of the `kernel - 1` frames before it; before the first there are zeros."""
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """What a codec is trained for: pixels, edges at several scales and, with a flag, a discriminator.
 
-The terms have different scales that change while training, and their balance decides what is learned. So each is divided
-by its own running root mean square before it is weighted (Dreamer 4, arXiv:2509.24527, section 3.1).
+The terms have different scales that change while training, and their balance decides what is learned. So each is
+divided by its own running root mean square before it is weighted (Dreamer 4, arXiv:2509.24527, section 3.1).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class LossScales(nn.Module):
 def edge_loss(a: Tensor, b: Tensor, scales: int = 3) -> Tensor:
     """Mean absolute difference of horizontal and vertical gradients at 1, 1/2, 1/4 ... of the size.
 
-    Stands in for a perceptual loss without weights from elsewhere: what the eye misses first in a blurred picture is its
-    edges (gradient difference loss, Mathieu et al., arXiv:1511.05440, equation 6). (N, 3, H, W) each, scalar.
+    Stands in for a perceptual loss without weights from elsewhere: what the eye misses first in a blurred picture is
+    its edges (gradient difference loss, Mathieu et al., arXiv:1511.05440, equation 6). (N, 3, H, W) each, scalar.
     """
     total = a.new_zeros(())
     for scale in range(scales):

@@ -86,13 +86,17 @@ class VideoCodec(nn.Module):
         self.register_buffer("latent_mean", torch.zeros(config.channels))
         self.register_buffer("latent_std", torch.ones(config.channels))
 
+    def extra_repr(self) -> str:
+        """What `print(codec)` says beside its parts: how much smaller latents are than frames."""
+        return f"compression={self.config.compression:g}, temporal={self.config.temporal}"
+
     # -------------------------------------------------------------------------------------------------- whole videos
 
     def encode(self, frames: Tensor) -> Tensor:
         """(B, T, 3, H, W) in 0..1 -> (B, L, Z, H/8, W/8) standardised, L = 1 + (T - 1) / temporal.
 
         Raises:
-            ShapeError: If T does not fill its last latent, or H or W is no multiple of 8.
+            ShapeError: If T does not fill its last latent, H or W is no multiple of 8, or these are no frames at all.
         """
         latents, state = self.encode_chunk(frames, EncoderState())
         if state.pending is not None:
@@ -110,6 +114,10 @@ class VideoCodec(nn.Module):
 
     def encode_chunk(self, frames: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
         """The latents that `frames` complete, and what is carried on. Arguments as for `encode`; any T >= 1."""
+        if frames.ndim != 5 or frames.shape[2] != 3 or 0 in frames.shape:
+            raise ShapeError(
+                f"the codec reads frames (B, T, 3, H, W) with no axis of length 0, got {list(frames.shape)}"
+            )
         b, t, _, h, w = frames.shape
         if h % SPACE or w % SPACE:
             raise ShapeError(f"frames must have height and width in multiples of {SPACE}, got {h}x{w}")
@@ -122,15 +130,24 @@ class VideoCodec(nn.Module):
         if state.pending is not None:
             features = torch.cat([state.pending, features], dim=1)
         full = features.shape[1] // c
+        if not full:
+            none = features.new_zeros(b, 0, self.config.channels, h // SPACE, w // SPACE)
+            return none, EncoderState(pending=features, started=True)
         grouped = features[:, : full * c].unflatten(1, (full, c)).flatten(2, 3)  # (B, full, c * C, h, w)
         rest = features[:, full * c :]
         latents = self._standardise(self._squash(grouped))
         return latents, EncoderState(pending=rest if rest.shape[1] else None, started=True)
 
     def decode_chunk(self, latents: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """The frames of `latents`, and what is carried on. Arguments as for `decode`; any L >= 1."""
-        b, n, _, h, w = latents.shape
+        """The frames of `latents`, and what is carried on. Arguments as for `decode`; any L, none included."""
+        if latents.ndim != 5 or latents.shape[2] != self.config.channels:
+            raise ShapeError(
+                f"this codec decodes latents (B, L, {self.config.channels}, H/8, W/8), got {list(latents.shape)}"
+            )
+        b, n = latents.shape[:2]
         c, decoder = self.config.temporal, self.decoder
+        if not n:
+            return latents.new_zeros(b, 0, 3, SPACE * latents.shape[3], SPACE * latents.shape[4]), state
         x = decoder.from_latent(self.restore_scale(latents).flatten(0, 1)).unflatten(0, (b, n))
         x = x.unflatten(2, (c, -1)).flatten(1, 2)  # (B, L * c, C, h, w)
         if not state.started:
