@@ -123,7 +123,7 @@ def moving_starts(
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Any:
     """PSNR in dB of each frame, (..., H, W, 3) uint8 -> (...); equal frames count as 60 dB."""
-    error = np.square(a.astype(np.float32) - b.astype(np.float32)).mean(axis=(-3, -2, -1)) / 255.0**2
+    error = np.square(a.astype(np.int32) - b.astype(np.int32)).mean(axis=(-3, -2, -1)) / 255.0**2  # exact sums
     return -10 * np.log10(np.maximum(error, 1e-6))
 
 
