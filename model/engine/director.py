@@ -246,7 +246,7 @@ def _pass(
     lead: Tensor | None = None,
     previous: Tensor | None = None,
 ) -> dict[int, tuple[Tensor, Tensor]]:
-    """Known frames through the network, as `Worlds` commits them: layer -> keys and values (B, F, M, kv heads, head)."""
+    """Known frames through the network, as `Worlds` commits them: layer -> keys, values (B, F, M, kv heads, head)."""
     b, f = latents.shape[:2]
     noise, device = worlds.sampler.context_noise, latents.device
     has = has_previous.expand(b, f)
