@@ -48,6 +48,12 @@ class WorldFailure(WorldsimError):
     exit_code = 1
 
 
+class DivergedError(WorldsimError):
+    """A training whose loss or gradient is no longer a number."""
+
+    exit_code = 1
+
+
 class PrerequisiteError(WorldsimError):
     """Something that is not installed; the message holds the exact command that installs it."""
 

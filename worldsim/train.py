@@ -1,218 +1,297 @@
-"""`worldsim train`: from a recipe to a checkpoint, in stages that resume: data, codec, latents, transformer, export."""
+"""`worldsim train`: from a recipe to a checkpoint, in stages that resume: data, codec, latents, transformer, export.
+
+    <out>/data/                 episodes, unless they are given
+    <out>/codec/                state, log, pictures; codec.safetensors once it is finished
+    <out>/latents/              the episodes through the codec
+    <out>/dit/                  state, log, pictures
+    <out>/checkpoint/           the result
+
+Everything follows from recipe and seed. The same command goes on where it was left, after a cap, a signal or a kill.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from worldsim import dataset as store
-from worldsim.collect import CollectConfig, collect
-from worldsim.dataset import DatasetInfo, Recording
-from worldsim.errors import ConfigError
+from worldsim.errors import ConfigError, StoreError
 from worldsim.progress import Progress
+from worldsim.train_data import DataSets, codec_clips, codec_validation, collect_data, data_folders, load
 
 if TYPE_CHECKING:
+    from worldsim.dataset import DatasetInfo
+    from worldsim.model.checkpoint import Checkpoint
     from worldsim.model.codec.network import VideoCodec
     from worldsim.model.dit.network import DiT
-    from worldsim.model.recipe import DataConfig, Recipe
+    from worldsim.model.recipe import Recipe
     from worldsim.model.training.config import RunConfig
     from worldsim.model.training.latents import LatentRecording
+    from worldsim.model.training.loop import StageResult
+    from worldsim.model.training.stop import Stop
+    from worldsim.model.training.workers import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSets:
-    """Where the episodes of a recipe lie: a training and a validation dataset for each of its sizes."""
+class Training:
+    """What all stages share.
 
-    train: tuple[Path, ...]
-    validation: tuple[Path, ...]
+    Attributes:
+        recipe: What is made.
+        data: Of what.
+        out: Where.
+        run: How.
+        workers: This process among others.
+        stop: When to leave.
+        init: A checkpoint whose weights are the start, or None.
+    """
 
+    recipe: Recipe
+    data: DataSets
+    out: Path
+    run: RunConfig
+    workers: Workers
+    stop: Stop
+    init: Checkpoint | None = None
 
-def make_data(recipe: Recipe, out: Path, *, seed: int, quiet: bool = False) -> DataSets:
-    """Collects what is missing of the recipe's episodes."""
-    train, validation = [], []
-    for data in recipe.data:
-        name = f"{data.size[0]}x{data.size[1]}"
-        train.append(out / "data" / name)
-        validation.append(out / "data" / f"{name}-validation")
-        play = _collect_config(recipe, data, seed)
-        collect(play, train[-1], quiet=quiet)
-        held = replace(play, episodes=data.validation, steps=64, split="validation", seed=seed + 7)
-        collect(held, validation[-1], quiet=quiet)
-    return DataSets(train=tuple(train), validation=tuple(validation))
+    def settings(self, **parts: Any) -> dict[str, Any]:
+        """What a state must have been made with, as plain values."""
+        from worldsim.model.plain import to_plain
 
+        plain: dict[str, Any] = to_plain(parts)
+        init = None if self.init is None else self.init.digest
+        return {**plain, "seed": self.run.seed, "data": self.data.digest, "init": init}
 
-def _collect_config(recipe: Recipe, data: DataConfig, seed: int) -> CollectConfig:
-    play = recipe.play
-    return CollectConfig(
-        env=play.env,
-        env_args=play.env_args,
-        scenarios=play.scenarios,
-        walks=play.walks,
-        interact=play.interact,
-        episodes=data.episodes,
-        steps=data.steps,
-        size=data.size,
-        seed=seed,
-    )
-
-
-def load(folder: Path, episodes: int | None = None) -> Recording:
-    """A dataset in memory, or its first episodes."""
-    parts, count = [], 0
-    for part in store.shards(folder):
-        parts.append(part)
-        count += len(part)
-        if episodes is not None and count >= episodes:
-            break
-    return store.join(parts)
+    def say(self, text: str) -> None:
+        """To people, from the first process."""
+        if self.workers.main and not self.run.quiet:
+            print(text, file=sys.stderr, flush=True)
 
 
-def train_codec(recipe: Recipe, data: DataSets, out: Path, run: RunConfig, device: str, workers: Any = None) -> VideoCodec | None:
+def train(
+    recipe: Recipe,
+    out: Path,
+    run: RunConfig,
+    *,
+    workers: Workers | None = None,
+    stop: Stop | None = None,
+    data: DataSets | None = None,
+    init: Checkpoint | None = None,
+) -> Path | None:
+    """All stages.
+
+    Args:
+        recipe: What to make; for data of the user's as `given_data` returned it.
+        out: Where everything goes.
+        run: How it is carried out.
+        workers: This process among others, and its device; None = one, on the CPU.
+        stop: When to leave early; None = never.
+        data: Datasets to train on; None = they are collected.
+        init: A checkpoint to start from.
+
+    Returns:
+        The folder of the checkpoint; None if it is not finished yet: the same call goes on.
+
+    Raises:
+        WorldsimError: See the stages.
+    """
+    from worldsim.model.training.stop import OutOfTime, Stop
+    from worldsim.model.training.workers import Workers
+    from worldsim.train_export import export
+
+    workers, stop = workers or Workers(), stop or Stop()
+    if data is None:
+        late = False
+        if workers.main:
+            try:
+                with stop.interrupting():
+                    collect_data(recipe, out, seed=run.seed, quiet=run.quiet)
+            except OutOfTime:
+                late = True
+        if workers.agree(late):
+            return None
+        data = data_folders(recipe, out)
+    job = Training(recipe=recipe, data=data, out=out, run=run, workers=workers, stop=stop, init=init)
+    made = train_codec(job)
+    if made is None:
+        return None
+    codec, codec_result = made
+    latents = make_latents(job, codec)
+    if latents is None:
+        return None
+    job = replace(job, recipe=complete(recipe, data.info, latents[0].actions))
+    trained = train_dit(job, codec, latents)
+    if trained is None:
+        return None
+    dit, dit_result = trained
+    if workers.main:
+        export(job, codec, dit, {"codec": codec_result, "dit": dit_result})
+    workers.wait()
+    return out / "checkpoint"
+
+
+def train_codec(job: Training) -> tuple[VideoCodec, StageResult] | None:
     """The codec, trained as far as the time allows; None if the budget is not used up yet."""
     import torch
 
     from worldsim.model.codec.network import VideoCodec
     from worldsim.model.training.codec_task import CodecTask
-    from worldsim.model.training.data import MemoryClips
     from worldsim.model.training.loop import run_stage
 
+    recipe, run, folder = job.recipe, job.run, job.out / "codec"
     torch.manual_seed(run.seed)
     codec = VideoCodec(recipe.codec)
-    if device == "cpu":
+    if job.workers.device == "cpu":
         codec = codec.to(memory_format=torch.channels_last)
+    if job.init is not None:
+        _start_from(job, "codec", codec, job.init.codec.state_dict())
     stage = recipe.codec_training
-    clips = MemoryClips(load(data.train[0], recipe.codec_episodes), frames=stage.frames, seed=run.seed)
-    held = np.ascontiguousarray(load(data.validation[0]).frames[::3, ::16])
-    task = CodecTask(codec, recipe.codec_loss, stage, clips, held, seed=run.seed, device=device)
-    result = run_stage(task, stage, run, out / "codec", workers)
+    clips = codec_clips(job.data, episodes=recipe.codec_episodes, frames=stage.frames, seed=run.seed)
+    held = codec_validation(job.data.validation[0])
+    task = CodecTask(codec, recipe.codec_loss, stage, clips, held, seed=run.seed, device=job.workers.device)
+    result = run_stage(
+        task,
+        stage,
+        run,
+        folder,
+        workers=job.workers,
+        stop=job.stop,
+        settings=job.settings(network=recipe.codec, loss=recipe.codec_loss, stage=stage),
+    )
     if not result.finished:
         return None
-    task.finish()
-    return codec
+    # The statistics of the latents are measured once and kept: measured on another machine they might differ in the last
+    # bit, and the transformer would go on with other latents than it began with.
+    kept = folder / "codec.safetensors"
+    if job.workers.main and (result.stepped or not kept.is_file()):
+        task.finish()
+        _keep(kept, codec)
+    job.workers.wait()
+    _take(kept, codec)
+    return codec, result
 
 
-def make_latents(
-    codec: VideoCodec, folders: Sequence[Path], space: dict[str, Any], patch: int, *, quiet: bool
-) -> list[LatentRecording]:
-    """Every dataset through the codec, shard by shard."""
-    import torch
+def make_latents(job: Training, codec: VideoCodec) -> list[LatentRecording] | None:
+    """Every training dataset through the codec; None if the time was over before."""
+    from worldsim.model.training.latent_store import latents_folder, open_latents, write_latents
 
-    from worldsim.model.training.latents import LatentRecording, encode
-
-    out = []
-    for folder in folders:
-        parts: list[LatentRecording] = []
-        total = store.read_info(folder).episodes
-        with Progress(f"latents {folder.name}", total, quiet=quiet, unit="episodes") as progress:
-            for shard in store.shards(folder):
-                parts.append(encode(codec, shard, space, patch, progress=progress.advance))
-        table: dict[str, int] = {"": 0}
-        captions = []
-        for p in parts:
-            index = np.array([table.setdefault(text, len(table)) for text in p.table], np.int32)
-            captions.append(index[p.captions])
-        out.append(
-            LatentRecording(
-                tokens=torch.cat([p.tokens for p in parts]),
-                actions=np.concatenate([p.actions for p in parts]),
-                rewards=np.concatenate([p.rewards for p in parts]),
-                terminated=np.concatenate([p.terminated for p in parts]),
-                lengths=np.concatenate([p.lengths for p in parts]),
-                captions=np.concatenate(captions),
-                table=tuple(table),
-                size=parts[0].size,
-            )
-        )
-    return out
+    space, patch, cache = dict(job.data.info.action_space), job.recipe.dit.patch, job.out / "latents"
+    done = True
+    if job.workers.main:
+        for folder in job.data.train:
+            episodes = DataSets(train=(folder,), validation=(), shares=(1.0,)).info.episodes
+            with Progress(f"latents {folder.name}", episodes, quiet=job.run.quiet, unit="episodes") as progress:
+                done = done and write_latents(
+                    codec, folder, space, patch, cache, stop=job.stop, progress=progress.advance
+                )
+    job.workers.wait()
+    if job.workers.agree(not done):
+        return None
+    return [open_latents(latents_folder(codec, folder, patch, cache)) for folder in job.data.train]
 
 
 def complete(recipe: Recipe, info: DatasetInfo, features: Any) -> Recipe:
-    """The recipe with what follows from the data."""
-    from worldsim.model.actions import scale
+    """The recipe with what follows from the data: `features` are those of its actions, (..., A)."""
+    from worldsim.model import actions
+
+    recipe = with_space(recipe, info.action_space)
+    scale = actions.scale(features)
+    if actions.count(info.action_space) != len(scale):
+        raise ConfigError(
+            f"actions of {actions.count(info.action_space)} features by their space, but the data holds {len(scale)}"
+        )
+    return replace(recipe, dit=replace(recipe.dit, action_scale=scale))
+
+
+def with_space(recipe: Recipe, space: Mapping[str, Any]) -> Recipe:
+    """The recipe for an action space: what of the transformer follows from codec, text and actions."""
     from worldsim.model.text.words import CAPTION_WORDS
 
     dit = replace(
         recipe.dit,
         channels=recipe.codec.channels,
         temporal=recipe.codec.temporal,
-        action_space=dict(info.action_space),
-        action_scale=scale(features),
+        action_space=dict(space),
         vocabulary=CAPTION_WORDS.words if recipe.text else (),
         text_length=recipe.dit.text_length if recipe.text else 0,
     )
     return replace(recipe, dit=dit)
 
 
-def train_dit(
-    recipe: Recipe,
-    codec: VideoCodec,
-    data: DataSets,
-    latents: Sequence[LatentRecording],
-    out: Path,
-    run: RunConfig,
-    device: str,
-    workers: Any = None,
-) -> DiT | None:
-    """The transformer; `recipe` is complete. None if the budget is not used up yet."""
+def train_dit(job: Training, codec: VideoCodec, latents: list[LatentRecording]) -> tuple[DiT, StageResult] | None:
+    """The transformer; the job's recipe is complete. None if the budget is not used up yet."""
+    import numpy as np
     import torch
 
     from worldsim.model import actions
     from worldsim.model.dit.network import DiT
     from worldsim.model.training.dit_task import DiTTask
     from worldsim.model.training.loop import run_stage
-    from worldsim.model.training.rollouts import Starts, figures, find_starts, prepare
+    from worldsim.model.training.rollouts import figures, find_starts, prepare
 
-    held = load(data.validation[0])
-    features = actions.features(held.actions, dict(recipe.dit.action_space))
-    scaled = features / np.asarray(recipe.dit.action_scale, np.float32)
+    recipe, run = job.recipe, job.run
+    space = dict(recipe.dit.action_space)
+    held = load(job.data.validation[0])
+    scaled = actions.features(held.actions, space) / np.asarray(recipe.dit.action_scale, np.float32)
     frames, acts = find_starts(
         held.frames, scaled, context=recipe.context, horizon=recipe.horizon, count=48, seed=run.seed
     )
-    starts: Starts = prepare(codec, frames, acts, context=recipe.context, patch=recipe.dit.patch)
+    starts = prepare(codec, frames, acts, context=recipe.context, patch=recipe.dit.patch)
 
     def validate(dit: DiT) -> tuple[dict[str, float], Any]:
         return figures(dit, codec, starts, (recipe.steps, 1))
 
     torch.manual_seed(run.seed + 1)
-    dit = DiT(recipe.dit, actions.count(dict(recipe.dit.action_space)))
+    dit = DiT(recipe.dit, actions.count(space))
+    if job.init is not None:
+        _start_from(job, "dit", dit, job.init.dit.state_dict())
+    stage = recipe.dit_training
     task = DiTTask(
         dit,
         recipe.dit_loss,
-        recipe.dit_training,
+        stage,
         latents,
-        [d.share for d in recipe.data],
+        job.data.shares,
         seed=run.seed,
         validate=validate,
-        device=device,
+        device=job.workers.device,
     )
-    result = run_stage(task, recipe.dit_training, run, out / "dit", workers)
-    return dit if result.finished else None
+    result = run_stage(
+        task,
+        stage,
+        run,
+        job.out / "dit",
+        workers=job.workers,
+        stop=job.stop,
+        settings=job.settings(network=recipe.dit, loss=recipe.dit_loss, stage=stage),
+    )
+    return (dit, result) if result.finished else None
 
 
-def train(
-    recipe: Recipe, out: Path, run: RunConfig, *, device: str = "cpu", workers: Any = None,
-    export: Callable[..., Any] | None = None,
-) -> bool:
-    """All stages; True if the checkpoint is there."""
-    from worldsim.model import actions
+def _start_from(job: Training, name: str, module: Any, source: Mapping[str, Any]) -> None:
+    from worldsim.model.training.transfer import take_over
 
-    data = make_data(recipe, out, seed=run.seed, quiet=run.quiet)
-    codec = train_codec(recipe, data, out, run, device, workers)
-    if codec is None:
-        return False
-    info = store.read_info(data.train[0])
-    space = dict(info.action_space)
-    latents = make_latents(codec, data.train, space, recipe.dit.patch, quiet=run.quiet)
-    recipe = complete(recipe, info, latents[0].actions)
-    if actions.count(space) != len(recipe.dit.action_scale):
-        raise ConfigError("the action scale does not fit the action space")
-    dit = train_dit(recipe, codec, data, latents, out, run, device, workers)
-    if dit is None:
-        return False
-    if export is not None:
-        export(recipe, codec, dit, data, out)
-    return True
+    found = take_over(name, module, source)
+    if not (job.out / name / "state").exists():
+        job.say("\n".join(found.lines()))
+
+
+def _keep(path: Path, codec: VideoCodec) -> None:
+    from worldsim.arrays import part, storing
+    from worldsim.model.training.state import write_tensors
+
+    with storing(path, again="run the same command again"):
+        write_tensors(part(path), {k: v.contiguous().cpu() for k, v in codec.state_dict().items()})
+        part(path).replace(path)
+
+
+def _take(path: Path, codec: VideoCodec) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        codec.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise StoreError(f"{path} does not hold the codec of this recipe ({error}); delete it, and run again") from error

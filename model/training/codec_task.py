@@ -80,6 +80,7 @@ class CodecTask:
         """Prepares the stage; `validation` is (N, T, H, W, 3) uint8."""
         self.codec, self.stage, self.seed, self.device = codec, stage, seed, device
         self.module = CodecLoss(codec, loss).to(device)
+        self.unused = self.module.discriminator is not None  # it waits for its share of the steps
         self._source, self._validation = train, validation
 
     def batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
@@ -138,6 +139,6 @@ class CodecTask:
 def measure(codec: VideoCodec, frames: Frames) -> dict[str, Any]:
     """Round-trip PSNR in dB and the compression ratio, for the model card."""
     with torch.no_grad():
-        x = to_float(torch.from_numpy(frames))
+        x = to_float(torch.from_numpy(frames)).to(next(codec.parameters()).device)
         y = torch.cat([codec.decode(codec.encode(part)) for part in x.split(8)]).clamp(0, 1)
     return {"psnr": psnr(y, x), "compression": codec.config.compression}

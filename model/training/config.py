@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from worldsim.errors import ConfigError
+
+
+_LEAST = {"steps": 0, "batch": 1, "frames": 1, "accumulate": 1, "warmup": 0, "validate_every": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +17,9 @@ class StageConfig:
 
     Attributes:
         steps: Optimizer steps: the budget.
-        batch: Clips in one step, over all processes.
+        batch: Clips in one step, over all processes and parts.
+        accumulate: Parts into which each process cuts its share of the batch, one after the other: less memory, and the
+            step is that of `accumulate` times as many processes.
         frames: Frames of one clip.
         lr: Peak learning rate.
         warmup: Steps until the peak.
@@ -31,6 +36,7 @@ class StageConfig:
     batch: int
     frames: int
     lr: float
+    accumulate: int = 1
     warmup: int = 100
     decay: float = 0.4
     weight_decay: float = 0.01
@@ -41,7 +47,7 @@ class StageConfig:
     validate_every: int = 500
 
     def __post_init__(self) -> None:
-        for name, low in (("steps", 0), ("batch", 1), ("frames", 1), ("warmup", 0), ("validate_every", 1)):
+        for name, low in _LEAST.items():
             if getattr(self, name) < low:
                 raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}")
         if self.lr <= 0 or not 0 <= self.ema < 1 or not 0 <= self.decay <= 1 or self.clip <= 0:
@@ -49,6 +55,20 @@ class StageConfig:
                 "expected lr > 0, clip > 0, ema in [0, 1) and decay in 0..1, got "
                 f"{self.lr}, {self.clip}, {self.ema} and {self.decay}"
             )
+
+    def part(self, world: int) -> int:
+        """Clips in one part of one of `world` processes.
+
+        Raises:
+            ConfigError: If the batch cannot be dealt out evenly.
+        """
+        parts = world * self.accumulate
+        if self.batch % parts:
+            raise ConfigError(
+                f"a batch of {self.batch} clips cannot be dealt out to {world} processes in {self.accumulate} parts each: "
+                f"set batch to a multiple of {parts}"
+            )
+        return self.batch // parts
 
     def rate(self, step: int) -> float:
         """The learning rate at a step: up, level, down to zero."""
@@ -84,20 +104,26 @@ class CodecLossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Where and how a run is carried out; nothing here changes what is learned.
+    """Where and how a run is carried out; nothing here but the seed changes what is learned.
 
     Attributes:
         seed: Everything random follows from it.
-        seconds: Wall clock after which the stage is left, saved; None = no cap.
         save_seconds: Between savings of the state.
         log_every: Steps between lines of the log.
         quiet: No progress.
+        tensorboard: Figures and pictures for TensorBoard, too.
+        compile: The forward pass through `torch.compile`: minutes to start, faster steps; sums differ in the last bits.
     """
 
     seed: int = 0
-    seconds: float | None = None
     save_seconds: float = 60.0
     log_every: int = 20
     quiet: bool = False
     tensorboard: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.log_every < 1 or self.save_seconds < 0:
+            raise ConfigError(
+                f"expected log_every >= 1 and save_seconds >= 0, got {self.log_every} and {self.save_seconds}"
+            )

@@ -16,8 +16,8 @@ from worldsim.model.dit.network import Condition, DiT
 from worldsim.model.dit.patches import Grid, pad
 from worldsim.model.flow import mix, move, shortcut_target, symlog, weight
 from worldsim.model.training.config import StageConfig
-from worldsim.model.training.latents import LatentClips, LatentRecording, draw_clips
 from worldsim.model.training.dit_config import DiTLossConfig
+from worldsim.model.training.latents import LatentClips, LatentRecording, draw_clips
 from worldsim.model.training.masks import Masks, draw_masks
 
 
@@ -140,7 +140,11 @@ class DiTTask:
     """The stage "dit"."""
 
     name = "dit"
-    plain = ("embed", "final", "modulate", "text", "action.0", "keep", "heads", "signal.0", "previous_noise", "level", "registers", "bias", "flags")
+    unused = False
+    plain = (
+        *("embed", "final", "modulate", "text", "action.0", "keep", "heads", "signal.0"),
+        *("previous_noise", "level", "registers", "bias", "flags"),
+    )
 
     def __init__(
         self,

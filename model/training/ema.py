@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 
 class Ema:
-    """Exponential moving average of a module's trainable parameters, by name, in float32."""
+    """Exponential moving average of a module's trainable parameters, by name, in float32.
+
+    Attributes:
+        decay: Of the mean, once enough steps are done.
+        values: The mean by the parameter's name; sharded where the parameter is.
+    """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -24,23 +29,21 @@ class Ema:
             if name in self.values:
                 self.values[name].lerp_(p.detach().float(), 1 - decay)
 
-    def load(self, values: Mapping[str, Tensor]) -> None:
-        """Sets the mean."""
-        for name, value in self.values.items():
-            value.copy_(values[name])
 
-    @contextlib.contextmanager
-    def applied(self, module: nn.Module) -> Iterator[None]:
-        """Within the block the module has the mean as its weights."""
-        own = {n: p.detach().clone() for n, p in module.named_parameters() if n in self.values}
-        try:
-            self._set(module, self.values)
-            yield
-        finally:
-            self._set(module, own)
+@contextlib.contextmanager
+def applied(values: dict[str, Tensor], module: nn.Module) -> Iterator[None]:
+    """Within the block the module has `values` as its weights, by name."""
+    own = {n: p.detach().clone() for n, p in module.named_parameters() if n in values}
+    try:
+        assign(values, module)
+        yield
+    finally:
+        assign(own, module)
 
-    @torch.no_grad()
-    def _set(self, module: nn.Module, values: Mapping[str, Tensor]) -> None:
-        for name, p in module.named_parameters():
-            if name in values:
-                p.copy_(values[name])
+
+@torch.no_grad()
+def assign(values: dict[str, Tensor], module: nn.Module) -> None:
+    """Copies `values` into the parameters of these names."""
+    for name, p in module.named_parameters():
+        if name in values:
+            p.copy_(values[name])

@@ -1,25 +1,30 @@
 """The training loop, the same for codec and transformer: steps, savings, validation, log.
 
-A step depends on the weights, the optimizer's state and the seed (seed, stage, step, rank) only. So a run that is killed
-and goes on from its last saving has the losses of one that was never stopped.
+A step depends on the weights, the optimizer's state and the seed (seed, stage, step, part) only. So a run that is killed
+and goes on from its last saving has the losses of one that was never stopped, bit by bit.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from worldsim.errors import DivergedError
 from worldsim.model.training import state
 from worldsim.model.training.config import RunConfig, StageConfig
-from worldsim.model.training.ema import Ema
+from worldsim.model.training.ema import Ema, applied, assign
 from worldsim.model.training.optim import MuonAdamW, split_parameters
+from worldsim.model.training.stop import Stop
 from worldsim.model.training.tracking import Tracker
+from worldsim.model.training.workers import Workers, whole
 
 Batch = Mapping[str, Tensor]
 
@@ -31,14 +36,16 @@ class Task(Protocol):
         name: "codec", "dit", ...
         module: Its forward takes a batch and gives the loss and a mapping of scalars to log.
         plain: Parts of names of parameters that Muon leaves alone.
+        unused: Whether some steps leave some parameters out.
     """
 
     name: str
     module: nn.Module
     plain: tuple[str, ...]
+    unused: bool
 
     def batch(self, step: int, rank: int, world: int) -> Batch:
-        """The batch of one step for one of `world` processes; depends on nothing else."""
+        """The batch of one step for one of `world` parts; depends on nothing else."""
         ...
 
     def validate(self) -> dict[str, float]:
@@ -51,82 +58,123 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workers:
-    """Which of how many processes this is, and how the module is wrapped for them."""
-
-    rank: int = 0
-    world: int = 1
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """The module whose forward and backward keep the processes in step."""
-        return module
-
-
-@dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """How far a stage came."""
+    """How far a stage came.
+
+    Attributes:
+        step: Steps done.
+        finished: Whether these are all.
+        stepped: Whether this call did any of them.
+        figures: Of the last validation.
+        seconds: Wall clock, over all slices.
+    """
 
     step: int
     finished: bool
-    figures: Mapping[str, float]
-    seconds: float
+    stepped: bool = False
+    figures: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
-def run_stage(task: Task, config: StageConfig, run: RunConfig, folder: Path, workers: Workers | None = None) -> StageResult:
-    """Trains until the steps are done or the time is over; goes on from the last saving.
+def run_stage(
+    task: Task,
+    config: StageConfig,
+    run: RunConfig,
+    folder: Path,
+    *,
+    workers: Workers | None = None,
+    stop: Stop | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> StageResult:
+    """Trains until the steps are done or `stop` says so; goes on from the last saving.
 
-    At the end of a finished stage the module has the running mean of its weights.
+    At the end of a finished stage the module has the running mean of its weights, in every process.
+
+    Args:
+        task: What is trained.
+        config: The budget.
+        run: How it is carried out.
+        folder: Of state, log and pictures.
+        workers: This process among others; None = the only one.
+        stop: When to leave early, saved; None = never.
+        settings: Plain values that a state must have been made with.
+
+    Raises:
+        ConfigError: If the batch cannot be dealt out.
+        DivergedError: If loss or gradient are no longer finite.
+        StoreError: If the state cannot be read or written.
     """
-    workers = workers or Workers()
+    workers, stop = workers or Workers(), stop or Stop()
+    config.part(workers.world)
     torch.manual_seed(run.seed)
-    module = task.module
-    wrapped = workers.wrap(module)
-    optimizer = make_optimizer(module, config, task.plain)
-    ema = Ema(module, config.ema)
+    trained, called = workers.wrap(task.module, unused=task.unused)
+    if run.compile:
+        called = torch.compile(called)  # type: ignore[assignment]
+    optimizer = make_optimizer(trained, config, task.plain)
+    ema = Ema(trained, config.ema)
     place = folder / "state"
-    meta = state.load(place, module, ema, optimizer) or {"step": 0, "seconds": 0.0, "figures": {}}
+    start = {"step": 0, "seconds": 0.0, "figures": {}}
+    meta = state.load(place, trained, ema, optimizer, settings) or start
     step, spent, figures = int(meta["step"]), float(meta["seconds"]), dict(meta["figures"])
-    tracker = Tracker(folder, task.name, config.steps, step, run, main=workers.rank == 0)
-    started = saved = time.monotonic()
+    tracker = Tracker(folder, task.name, config.steps, step, run, main=workers.main, log=meta.get("log"))
+    began = saved = time.monotonic()
 
     def save() -> None:
-        if workers.rank == 0:
-            seconds = spent + time.monotonic() - started
-            state.save(place, module, ema, optimizer, {"step": step, "seconds": seconds, "figures": figures})
+        parts = state.gather(trained, ema, optimizer, keep=workers.main)
+        if workers.main:
+            seconds = spent + time.monotonic() - began
+            known = {"step": step, "seconds": seconds, "figures": figures, "log": tracker.state}
+            state.save(place, parts, known if settings is None else {**known, "settings": settings})
 
-    while step < config.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate(step)
-        loss, scalars = forward(wrapped, task.batch(step, workers.rank, workers.world), config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(module.parameters(), config.clip)
-        check_finite(loss, norm, task.name, step)
-        optimizer.step()
-        ema.update(module, step)
-        step += 1
-        tracker.step(step, loss, {**scalars, "grad_norm": norm, "lr": torch.tensor(config.rate(step - 1))})
-        now = time.monotonic()
-        if step % config.validate_every == 0 or step == config.steps:
-            with ema.applied(module):
-                module.eval()
-                figures = task.validate()
-                tracker.figures(step, figures, task.picture())
-                module.train()
-        over = run.seconds is not None and now - started > run.seconds
-        if now - saved > run.save_seconds or over:
+    with contextlib.closing(tracker), batches(task, config, workers, step) as read:
+        while step < config.steps and not workers.agree(stop.over()):
+            for group in optimizer.param_groups:
+                group["lr"] = config.rate(step)
+            optimizer.zero_grad(set_to_none=True)
+            workers.share_buffers(trained)
+            loss, scalars = backward(called, read(step), config, workers)
+            norm = whole(nn.utils.clip_grad_norm_(trained.parameters(), config.clip))
+            check_finite(loss, norm, task.name, step)
+            optimizer.step()
+            ema.update(trained, step)
+            step += 1
+            tracker.step(step, loss, {**scalars, "grad_norm": norm, "lr": torch.tensor(config.rate(step - 1))})
+            if step % config.validate_every == 0 or step == config.steps:
+                figures = validate(task, trained, ema, tracker, step, workers) or figures
+            if workers.agree(time.monotonic() - saved > run.save_seconds):
+                save()
+                saved = time.monotonic()
+        if step > int(meta["step"]):
             save()
-            saved = time.monotonic()
-        if over:
-            break
     if step >= config.steps:
-        save()
-        ema._set(module, ema.values)
-    tracker.close()
-    module.eval()
+        assign({name: whole(value) for name, value in ema.values.items()}, task.module)
+        copy_buffers(trained, task.module)
+    task.module.eval()
+    workers.wait()
+    seconds = spent + time.monotonic() - began
     return StageResult(
-        step=step, finished=step >= config.steps, figures=figures, seconds=spent + time.monotonic() - started
+        step=step,
+        finished=step >= config.steps,
+        stepped=step > int(meta["step"]),
+        figures=figures,
+        seconds=seconds,
     )
+
+
+def backward(
+    called: nn.Module, parts: list[Batch], config: StageConfig, workers: Workers
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Adds up the gradient of the mean loss of the parts; returns loss and scalars, means over this process's parts."""
+    losses, told = [], []
+    for i, batch in enumerate(parts):
+        last = i == len(parts) - 1
+        with contextlib.nullcontext() if last else workers.accumulating(called):
+            loss, scalars = forward(called, batch, config)
+            (loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+        told.append(scalars)
+    mean = {name: torch.stack([scalars[name] for scalars in told]).mean() for name in told[0]}
+    return torch.stack(losses).mean(), mean
 
 
 def forward(module: nn.Module, batch: Batch, config: StageConfig) -> tuple[Tensor, dict[str, Tensor]]:
@@ -135,6 +183,56 @@ def forward(module: nn.Module, batch: Batch, config: StageConfig) -> tuple[Tenso
     with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16"):
         loss, scalars = module(batch)
     return loss, scalars
+
+
+@contextlib.contextmanager
+def batches(
+    task: Task, config: StageConfig, workers: Workers, start: int
+) -> Iterator[Callable[[int], list[Batch]]]:
+    """Gives a function from a step to its parts for this process; with a GPU they are made while it computes."""
+    parts = config.accumulate
+    world = workers.world * parts
+
+    def make(step: int) -> list[Batch]:
+        return [task.batch(step, workers.rank * parts + i, world) for i in range(parts)]
+
+    if torch.device(workers.device).type == "cpu":
+        yield make
+        return
+    with ThreadPoolExecutor(1) as pool:
+        ahead = {start: pool.submit(make, start)}
+
+        def read(step: int) -> list[Batch]:
+            found = ahead.pop(step).result()
+            ahead[step + 1] = pool.submit(make, step + 1)
+            return found
+
+        yield read
+
+
+def validate(
+    task: Task, trained: nn.Module, ema: Ema, tracker: Tracker, step: int, workers: Workers
+) -> dict[str, float]:
+    """Figures with the mean of the weights, by the first process; the others wait."""
+    values = {name: whole(value) for name, value in ema.values.items()}
+    copy_buffers(trained, task.module)
+    figures: dict[str, float] = {}
+    if workers.main:
+        with applied(values, task.module):
+            task.module.eval()
+            figures = task.validate()
+            tracker.figures(step, figures, task.picture())
+            task.module.train()
+    workers.wait()
+    return figures
+
+
+@torch.no_grad()
+def copy_buffers(trained: nn.Module, module: nn.Module) -> None:
+    """Where a copy is trained: its buffers to the module."""
+    if trained is not module:
+        for name, buffer in module.named_buffers():
+            buffer.copy_(trained.get_buffer(name))
 
 
 def make_optimizer(module: nn.Module, config: StageConfig, plain: tuple[str, ...]) -> torch.optim.Optimizer:
@@ -146,9 +244,10 @@ def make_optimizer(module: nn.Module, config: StageConfig, plain: tuple[str, ...
 
 
 def check_finite(loss: Tensor, norm: Tensor, name: str, step: int) -> None:
-    """Raises FloatingPointError for a loss or gradient that is not finite: the last saving is still good."""
+    """Raises DivergedError for a loss or gradient that is not finite: the last saving is still good."""
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        raise FloatingPointError(
-            f"the {name} stage has a loss of {float(loss)} and a gradient norm of {float(norm)} at step {step}; "
-            "the last saved state is good: lower lr or clip in the recipe and run again"
+        raise DivergedError(
+            f"the {name} stage has a loss of {float(loss)} and a gradient norm of {float(norm)} at step {step}; expected "
+            f"finite numbers. The last saved state is good: lower lr or clip (--set {name}_training.lr=...), or try "
+            f"--set {name}_training.precision=fp32, in a new --out"
         )

@@ -3,7 +3,8 @@
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/): the momentum of each weight matrix is replaced by
 its nearest semi-orthogonal matrix, found by five Newton-Schulz steps. Here it reaches the same loss in about half the
 steps of AdamW, which on two cores decides what can be trained at all. torch has a Muon since 2.9, for 2-D weights only;
-this one takes convolutions too, as matrices (out, in * kernel).
+this one takes convolutions too, as matrices (out, in * kernel). The iteration needs the whole matrix: where a parameter
+is sharded over processes, each gathers the update, and keeps its own rows of the result.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from worldsim.model.training.workers import laid_out, whole
 
 #: Coefficients of the quintic iteration in the post above: slope at zero as steep as convergence to about 1 allows.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -71,7 +74,9 @@ class MuonAdamW(torch.optim.Optimizer):
         assert grad is not None
         moment.lerp_(grad, 1 - group["momentum"])
         update = grad.lerp(moment, group["momentum"])  # Nesterov
-        update = orthogonalise(update.flatten(1)).view_as(p)
+        full = whole(update)
+        turned = orthogonalise(full.flatten(1)).view(p.shape)
+        update = turned if full is update else laid_out(turned, p)
         rows, columns = p.shape[0], p.numel() // p.shape[0]
         p.mul_(1 - group["lr"] * group["weight_decay"])
         p.add_(update, alpha=-group["lr"] * 0.2 * max(rows, columns) ** 0.5)

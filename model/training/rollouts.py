@@ -17,7 +17,7 @@ from torch import Tensor
 
 from worldsim import seeding
 from worldsim.errors import ConfigError
-from worldsim.model.codec.network import VideoCodec, to_uint8
+from worldsim.model.codec.network import VideoCodec, to_float, to_uint8
 from worldsim.model.dit.network import DiT
 from worldsim.model.dit.patches import patchify, unpatchify
 from worldsim.model.engine.sampler import SamplerConfig
@@ -88,15 +88,20 @@ def find_starts(
         (B, C + H, H, W, 3) frames and (B, C + H - 1, A) features.
 
     Raises:
-        ConfigError: If nothing moves.
+        ConfigError: If nothing moves, or the episodes are too short.
     """
+    if frames.shape[1] < context + horizon:
+        raise ConfigError(
+            f"validation rolls {horizon} frames out from {context}, but its episodes have {frames.shape[1]} frames: "
+            "collect longer ones, or lower context or horizon in the recipe"
+        )
     rng = seeding.generator("starts", seed)
     clips, acts = [], []
     for e in range(len(frames)):
         starts = rng.permutation(frames.shape[1] + 1 - context - horizon)[:8]
         for s in starts:
             last = s + context - 1
-            if frame_psnr(frames[e, last], frames[e, last + 4]) < MOVING:
+            if frame_psnr(frames[e, last], frames[e, last + min(4, horizon)]) < MOVING:
                 clips.append(frames[e, s : s + context + horizon])
                 acts.append(features[e, s : s + context + horizon - 1])
                 break
@@ -110,9 +115,9 @@ def find_starts(
 @torch.no_grad()
 def prepare(codec: VideoCodec, frames: Frames, features: NDArray[np.float32], *, context: int, patch: int) -> Starts:
     """Encodes the contexts of clips; `features` are scaled."""
-    from worldsim.model.codec.network import to_float
-
-    tokens = [patchify(codec.encode(to_float(torch.from_numpy(part))), patch) for part in _chunks(frames[:, :context])]
+    device = next(codec.parameters()).device
+    parts = [to_float(torch.from_numpy(part)).to(device) for part in _chunks(frames[:, :context])]
+    tokens = [patchify(codec.encode(part), patch) for part in parts]
     h, w = frames.shape[2] // 8, frames.shape[3] // 8
     return Starts(
         frames=frames, tokens=torch.cat(tokens), actions=torch.from_numpy(features), context=context, size=(h, w)

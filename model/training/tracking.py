@@ -9,21 +9,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from worldsim.arrays import storing
+from worldsim.arrays import part, storing
 from worldsim.errors import PrerequisiteError
 from worldsim.model.training.config import RunConfig
 from worldsim.progress import Progress
 
+_AGAIN = "run the same command again: it goes on from the last saved state"
+
 
 class Tracker:
-    """One line of `<folder>/<stage>.jsonl` every `log_every` steps, and a picture at each validation."""
+    """One line of `<folder>/<stage>.jsonl` every `log_every` steps, and a picture at each validation.
 
-    def __init__(self, folder: Path, stage: str, steps: int, start: int, run: RunConfig, *, main: bool) -> None:
+    Attributes:
+        sums: Of each figure since the last line; part of the state, so that a resumed run writes the same lines.
+        count: Steps in them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stage: str,
+        steps: int,
+        start: int,
+        run: RunConfig,
+        *,
+        main: bool = True,
+        log: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Goes on at step `start` of `steps` with the `log` that `state` gave then; only the main process writes."""
         self._folder, self._stage, self._run, self._main = folder, stage, run, main
-        self._sums: dict[str, float] = {}
-        self._count = 0
+        self.sums: dict[str, float] = {k: float(v) for k, v in (log or {}).get("sums", {}).items()}
+        self.count = int((log or {}).get("count", 0))
         self._cpu = time.process_time()
         self._board = _tensorboard(folder) if run.tensorboard and main else None
         self._progress = Progress(f"train {stage}", steps - start, quiet=run.quiet or not main)
@@ -35,12 +54,20 @@ class Tracker:
     def step(self, step: int, loss: Tensor, scalars: Mapping[str, Tensor]) -> None:
         """Adds one step; means are written every `log_every` steps."""
         self._progress.advance()
-        for name, value in {"loss": loss, **scalars}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
-        self._count += 1
+        named = {"loss": loss, **scalars}
+        # One transfer for all of them: each would make the processor wait for a GPU.
+        values = torch.stack([v.detach().double().to(loss.device, non_blocking=True) for v in named.values()]).tolist()
+        for name, value in zip(named, values, strict=True):
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
         if step % self._run.log_every == 0:
-            self._write(step, {k: v / self._count for k, v in self._sums.items()})
-            self._sums, self._count = {}, 0
+            self._write(step, {k: v / self.count for k, v in self.sums.items()})
+            self.sums, self.count = {}, 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the next `Tracker` of this stage needs."""
+        return {"sums": self.sums, "count": self.count}
 
     def figures(self, step: int, figures: Mapping[str, float], picture: Any) -> None:
         """Writes validation figures and the picture."""
@@ -50,8 +77,9 @@ class Tracker:
 
             path = self._folder / "pictures" / f"{self._stage}-{step:07d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            with storing(path):
-                cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1]))
+            packed = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1]
+            with storing(path, again=_AGAIN):
+                path.write_bytes(packed.tobytes())
             if self._board is not None:
                 self._board.add_image(self._stage, picture, step, dataformats="HWC")
 
@@ -66,7 +94,7 @@ class Tracker:
             return
         row = {"step": step, "cpu_seconds": round(time.process_time() - self._cpu, 2), **values}
         path = self._folder / f"{self._stage}.jsonl"
-        with storing(path), path.open("a", encoding="utf-8") as file:
+        with storing(path, again=_AGAIN), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if self._board is not None:
             for name, value in values.items():
@@ -80,7 +108,10 @@ def _drop_after(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if _step_of(line) <= step]
     if len(kept) < len(lines):
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        fresh = part(path)
+        with storing(path, again=_AGAIN):
+            fresh.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            fresh.replace(path)
 
 
 def _step_of(line: str) -> float:

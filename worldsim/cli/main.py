@@ -25,6 +25,7 @@ COMMANDS = {
     ),
     "collect": ("worldsim.cli.collect:collect_command", "play worlds and record them: data to train on"),
     "generate": ("worldsim.cli.generate:generate_command", "clips from words, pictures and other clips"),
+    "train": ("worldsim.cli.train:train_command", "make a simulator from a recipe: data, codec, transformer, checkpoint"),
     "certify": ("worldsim.cli.certify:certify_command", "prove the metrics with planted faults: the response matrix"),
     "calibrate": ("worldsim.cli.calibrate:calibrate_command", "the hypothesis test: its thresholds and its own error"),
     "ls": ("worldsim.cli.inspect:ls_command", "list models, envs, metrics, controllers, scenarios or runs"),

@@ -1,0 +1,51 @@
+"""To start from a checkpoint: weights whose names and shapes fit are taken over, the rest is as it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenOver:
+    """What `take_over` did with one component.
+
+    Attributes:
+        name: "codec", "dit".
+        taken: Names of the tensors that were taken over.
+        fresh: (name, why) of those that were not.
+        share: Share of the component's numbers that was taken over.
+    """
+
+    name: str
+    taken: tuple[str, ...]
+    fresh: tuple[tuple[str, str], ...]
+    share: float
+
+    def lines(self) -> list[str]:
+        """A table for people."""
+        count = f"{len(self.taken)} of {len(self.taken) + len(self.fresh)} tensors"
+        head = f"{self.name}: {count} taken over, {self.share:.1%} of the numbers"
+        width = max((len(name) for name, _ in self.fresh), default=0)
+        return [head, *(f"  {name:<{width}}  fresh: {why}" for name, why in self.fresh)]
+
+
+@torch.no_grad()
+def take_over(name: str, module: nn.Module, source: Mapping[str, Tensor]) -> TakenOver:
+    """Copies into `module` what fits of the tensors in `source`."""
+    taken, fresh, numbers = [], [], 0
+    own = module.state_dict()
+    for key, value in own.items():
+        if key not in source:
+            fresh.append((key, "not in the checkpoint"))
+        elif source[key].shape != value.shape:
+            fresh.append((key, f"{tuple(value.shape)} here, {tuple(source[key].shape)} there"))
+        else:
+            value.copy_(source[key])
+            taken.append(key)
+            numbers += value.numel()
+    total = sum(value.numel() for value in own.values())
+    return TakenOver(name=name, taken=tuple(taken), fresh=tuple(fresh), share=numbers / max(total, 1))
