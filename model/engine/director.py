@@ -22,7 +22,8 @@ from worldsim.errors import ShapeError
 from worldsim.model.dit.attention import MaskedHistory
 from worldsim.model.dit.network import Condition
 from worldsim.model.engine.cache import Pinned, RingCache
-from worldsim.model.engine.worlds import Recorder, Worlds
+from worldsim.model.engine.history import Recorder
+from worldsim.model.engine.worlds import Worlds
 
 #: Most frames of an end that are pinned: as many as in training (`MaskConfig.ahead_frames`).
 AHEAD = 4
