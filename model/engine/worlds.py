@@ -1,35 +1,57 @@
 """Worlds that go on for ever: a batch of latent rollouts with independent starts, whose whole state is one value.
 
-All randomness of a world comes from its seed and the number of the frame, so that nothing but numbers and latents has to
-be kept to go on bit by bit.
+All randomness of a world comes from its seed and the number of the frame, so that nothing but numbers and latents has
+to be kept to go on bit by bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from worldsim import seeding
-from worldsim.model.dit.attention import MaskedHistory
-from worldsim.model.dit.network import Condition, DiT, Output
+from worldsim.errors import ContractError
+from worldsim.model.dit.condition import Output
+from worldsim.model.dit.network import DiT
 from worldsim.model.dit.patches import grid as make_grid
 from worldsim.model.engine.cache import RingCache
-from worldsim.model.engine.sampler import Drawn, FrameInput, Network, SamplerConfig, commit, draw
+from worldsim.model.engine.history import Recorder
+from worldsim.model.engine.sampler import (
+    Drawn,
+    FrameInput,
+    Network,
+    Pending,
+    SamplerConfig,
+    WholeFrames,
+    commit,
+    draw,
+)
+from worldsim.model.engine.start import remember
+
+__all__ = ["Recorder", "Step", "Worlds"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What one step of every world gave: clean (B, N, P), instability (B,), reward and end (B,) as the network says."""
+    """What one step of every world gave.
+
+    Attributes:
+        clean: (B, N, P).
+        instability: (B,), see `Drawn`.
+        reward: (B,) symlog scale.
+        end: (B,) logit.
+        spread: (B,) RMS distance of `SamplerConfig.redraws` + 1 draws of this frame from their mean; None = not asked.
+    """
 
     clean: Tensor
     instability: Tensor
     reward: Tensor
     end: Tensor
+    spread: Tensor | None = None
 
 
 class Worlds:
@@ -70,6 +92,8 @@ class Worlds:
         self.backward = torch.zeros(batch, dtype=torch.bool, device=device)
         self.seeds = [0] * batch
         self.frame = [0] * batch
+        #: In the fused form the latest frame, which the next step commits; else None.
+        self.pending = self._nothing_pending() if sampler.fused else None
 
     # --------------------------------------------------------------------------------------------------------- starts
 
@@ -99,52 +123,23 @@ class Worlds:
         c = context.shape[1]
         for i, row in enumerate(rows):
             self.seeds[row], self.frame[row] = int(seeds[i]), c
-        self.times[rows] = float(c)
-        self.backward[rows] = backward
+        self.times = _with(self.times, rows, float(c))
+        self.backward = _with(self.backward, rows, backward)
         self.set_words(rows, words)
-        self.has_previous[rows] = c > 0
-        self.previous[rows] = context[:, -1] if c else 0.0
+        self.has_previous = _with(self.has_previous, rows, c > 0)
+        self.previous = _with(self.previous, rows, context[:, -1] if c else 0.0)
+        if self.pending is not None:  # the whole context is committed below
+            self.pending = replace(self.pending, without=tuple(sorted({*self.pending.without, *rows})))
         if c:
-            self._remember(rows, context, actions)
+            text = None if self.dit.text is None else self.text[rows]
+            noise, backwards = self.sampler.context_noise, self.backward[rows]
+            remember(self.dit, self.cache, rows, context, actions, self.grid, noise, text=text, backward=backwards)
 
     def set_words(self, rows: Sequence[int], words: Tensor | None) -> None:
         """From the next frame on these worlds follow these prompts (b, L); None = none."""
         with torch.no_grad():
-            rows = list(rows)
-            self.text[rows] = 0.0 if words is None or self.dit.text is None else self.dit.read(words)
-
-    def _remember(self, rows: list[int], context: Tensor, actions: Tensor) -> None:
-        """Commits a context in one pass over all its frames."""
-        config = self.dit.config
-        kept = min(context.shape[1], config.window)
-        first = context.shape[1] - kept
-        before = F.pad(context[:, :-1], (0, 0, 0, 0, 1, 0))[:, first:]
-        led = F.pad(actions, (0, 0, 1, 0))[:, first:]
-        b, device = len(rows), context.device
-        has = (torch.arange(kept, device=device) + first > 0).expand(b, kept)
-        noise = self.sampler.context_noise
-        condition = Condition(
-            signal=torch.full((b, kept), 1 - noise, device=device),
-            level=torch.full((b, kept), 3, dtype=torch.int64, device=device),
-            previous_noise=torch.full((b, kept), noise, device=device),
-            has_previous=has,
-            actions=led,
-            has_action=has,
-            text=self.text[rows][:, None].expand(-1, kept, -1, -1),
-            backward=self.backward[rows],
-        )
-        times = torch.arange(first, context.shape[1], device=device, dtype=torch.float32)[None]
-        i = torch.arange(kept, device=device)
-        look = self.dit.look(times, (i[None] <= i[:, None])[None], self.grid, context.dtype)
-        assert isinstance(look, MaskedHistory)
-        history = Recorder(look)
-        self.dit(context[:, first:], before, condition, self.grid, history)
-        own = RingCache(config, b, self.cache.keys[0].shape[2], device, self.cache.keys[0].dtype)
-        for t in range(kept):
-            frame = {layer: (k[:, t], v[:, t]) for layer, (k, v) in history.captured.items()}
-            own.push(frame, times[:, t].expand(b))
-        for j, row in enumerate(rows):
-            self.cache.write(row, own.read(j))
+            read = 0.0 if words is None or self.dit.text is None else self.dit.read(words)
+            self.text = _with(self.text, list(rows), read)
 
     # ---------------------------------------------------------------------------------------------------------- steps
 
@@ -152,19 +147,43 @@ class Worlds:
     def step(self, actions: Tensor, has_action: Tensor | None = None) -> Step:
         """The next frame of every world after its action: (B, A) scaled features."""
         frame = self._input(actions, has_action)
-        drawn: Drawn = draw(self.network, frame, self.grid, self.cache, self.sampler)
-        told: Output = commit(self.network, drawn.clean, frame, self.grid, self.cache, self.sampler)
+        drawn, told, spread = self._draw(frame)
         self._advance(drawn.clean)
-        return Step(clean=drawn.clean, instability=drawn.instability, reward=told.reward[:, 0], end=told.end[:, 0])
+        reward, end = told.reward[:, 0], told.end[:, 0]
+        return Step(clean=drawn.clean, instability=drawn.instability, reward=reward, end=end, spread=spread)
 
-    def noise(self) -> Tensor:
-        """(B, N, P) of the next frames: made on the CPU, so that every device draws the same."""
+    def _draw(self, frame: FrameInput) -> tuple[Drawn, Output, Tensor | None]:
+        """Draws and commits: the frame, what the network says of it, and how far other draws spread."""
+        sampler = self.sampler
+        if isinstance(self.network, WholeFrames) and not sampler.redraws:
+            whole = self.network.whole(frame, self.grid, self.cache, sampler)
+            if whole is not None:
+                return *whole, None
+        drawn = draw(self.network, frame, self.grid, self.cache, sampler, self.pending)
+        spread = self._spread(frame, drawn.clean) if sampler.redraws else None
+        if self.pending is None:
+            return drawn, commit(self.network, drawn.clean, frame, self.grid, self.cache, sampler), spread
+        self.pending = Pending(frame=frame, clean=drawn.clean)
+        assert drawn.told is not None  # `draw` says it
+        return drawn, drawn.told, spread
+
+    def noise(self, redraw: int = 0) -> Tensor:
+        """(B, N, P) of the next frames: made on the CPU, so that every device draws the same. `redraw` > 0: others."""
         shape = (self.tokens, self.dit.config.token)
         rows = []
         for seed, frame in zip(self.seeds, self.frame, strict=True):
-            generator = torch.Generator().manual_seed(seeding.hash_seed("frame", seed, frame))
-            rows.append(torch.randn(shape, generator=generator))
+            key = ("frame", seed, frame) if not redraw else ("frame", seed, frame, redraw)
+            rows.append(torch.randn(shape, generator=torch.Generator().manual_seed(seeding.hash_seed(*key))))
         return torch.stack(rows).to(self.previous.device)
+
+    def _spread(self, frame: FrameInput, clean: Tensor) -> Tensor:
+        """Draws the frame again; what was pending is committed by now."""
+        draws = [clean]
+        for i in range(1, self.sampler.redraws + 1):
+            again: Drawn = draw(self.network, replace(frame, noise=self.noise(i)), self.grid, self.cache, self.sampler)
+            draws.append(again.clean)
+        every = torch.stack(draws)  # (redraws + 1, B, N, P)
+        return (every - every.mean(dim=0)).square().mean(dim=(0, 2, 3)).sqrt()
 
     def _input(self, actions: Tensor, has_action: Tensor | None) -> FrameInput:
         return FrameInput(
@@ -184,11 +203,18 @@ class Worlds:
         self.times = self.times + 1
         self.frame = [f + 1 for f in self.frame]
 
+    def _nothing_pending(self) -> Pending:
+        actions = torch.zeros(self.batch, self.dit.action_features, device=self.times.device)
+        return Pending(frame=self._input(actions, None), clean=self.previous, without=tuple(range(self.batch)))
+
     # ---------------------------------------------------------------------------------------------------------- state
 
     def read(self, row: int) -> dict[str, Any]:
-        """The whole state of one world: tensors are copies."""
-        return {
+        """The whole state of one world: tensors are copies.
+
+        In the fused form what is known of the frame that waits is part of it ("pending_...").
+        """
+        world = {
             **self.cache.read(row),
             "previous": self.previous[row].clone(),
             "has_previous": bool(self.has_previous[row]),
@@ -198,29 +224,60 @@ class Worlds:
             "seed": self.seeds[row],
             "frame": self.frame[row],
         }
+        if self.pending is not None and row not in self.pending.without:
+            frame = self.pending.frame
+            world["pending_previous"] = frame.previous[row].clone()
+            world["pending_has_previous"] = bool(frame.has_previous[row])
+            world["pending_actions"] = frame.actions[row].clone()
+            world["pending_has_action"] = bool(frame.has_action[row])
+            world["pending_text"] = (self.text if frame.text is None else frame.text)[row].clone()
+        return world
 
     def write(self, row: int, world: dict[str, Any]) -> None:
-        """Sets one world to what `read` gave; what follows is equal bit by bit."""
-        self.cache.write(row, {k: world[k] for k in ("keys", "values", "times", "filled")})
-        self.previous = self.previous.clone()
-        self.previous[row] = world["previous"].to(self.previous)
-        self.has_previous = self.has_previous.clone()
-        self.has_previous[row] = bool(world["has_previous"])
-        self.times = self.times.clone()
-        self.times[row] = float(world["time"])
-        self.text[row] = world["text"].to(self.text)
-        self.backward[row] = bool(world["backward"])
+        """Sets one world to what `read` gave; what follows is equal bit by bit in a batch of the same size.
+
+        Raises:
+            ContractError: If its latest frame waits to be committed and these worlds are not of the fused form, or its
+                pinned frames do not fit.
+        """
+        if self.pending is None and "pending_previous" in world:
+            raise ContractError(
+                "this world was kept in the fused form, with a frame that is not committed yet: set it back with "
+                "fused=True"
+            )
+        self.cache.write(row, {k: v for k, v in world.items() if isinstance(v, Tensor)})
+        rows = [row]
+        self.previous = _with(self.previous, rows, world["previous"])
+        self.has_previous = _with(self.has_previous, rows, bool(world["has_previous"]))
+        self.times = _with(self.times, rows, float(world["time"]))
+        self.text = _with(self.text, rows, world["text"])
+        self.backward = _with(self.backward, rows, bool(world["backward"]))
         self.seeds[row], self.frame[row] = int(world["seed"]), int(world["frame"])
+        if self.pending is not None:
+            self.pending = self._with_pending(self.pending, row, world)
+
+    def _with_pending(self, pending: Pending, row: int, world: dict[str, Any]) -> Pending:
+        others = {i for i in pending.without if i != row}
+        if "pending_previous" not in world:
+            return replace(pending, without=tuple(sorted({*others, row})))
+        frame, rows = pending.frame, [row]
+        known = replace(
+            frame,
+            previous=_with(frame.previous, rows, world["pending_previous"]),
+            has_previous=_with(frame.has_previous, rows, bool(world["pending_has_previous"])),
+            actions=_with(frame.actions, rows, world["pending_actions"]),
+            has_action=_with(frame.has_action, rows, bool(world["pending_has_action"])),
+            times=_with(frame.times, rows, float(world["time"]) - 1),
+            text=None if frame.text is None else _with(frame.text, rows, world["pending_text"]),
+            backward=_with(frame.backward, rows, bool(world["backward"])),
+        )
+        clean = _with(pending.clean, rows, world["previous"])
+        return Pending(frame=known, clean=clean, without=tuple(sorted(others)))
 
 
-class Recorder:
-    """A history that keeps what passes: keys and values before they are turned by time."""
-
-    def __init__(self, inner: MaskedHistory) -> None:
-        self.inner = inner
-        self.captured: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """See `History`."""
-        self.captured[layer] = (k, v)
-        return self.inner.attend(layer, q, k, v)
+def _with(tensor: Tensor | None, rows: list[int], value: Tensor | float | bool) -> Tensor:
+    """A copy with some rows set: what was handed out before stays as it is."""
+    assert tensor is not None
+    out = tensor.clone()
+    out[rows] = value.to(out) if isinstance(value, Tensor) else value
+    return out

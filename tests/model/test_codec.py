@@ -202,15 +202,16 @@ def test_masks_grey_whole_patches_of_some_frames() -> None:
     assert torch.equal(mask_patches(x, 0.0, 0.9, torch.Generator()), x)
 
 
-def test_the_adversarial_flag_trains_both_sides() -> None:
-    def gradients(weight: float, on: float) -> tuple[CodecLoss, dict[str, Tensor]]:
-        torch.manual_seed(0)
-        loss = CodecLoss(small_codec(), CodecLossConfig(adversarial=weight))
-        x = video(9, 2)
-        batch = {"frames": x, "masked": x, "noise": torch.zeros(2, 2, 4, 2, 3), "adversarial": torch.tensor(on)}
-        loss(batch)[0].backward()
-        return loss, {n: p.grad.clone() for n, p in loss.named_parameters() if p.grad is not None}
+def gradients(weight: float, on: float) -> tuple[CodecLoss, dict[str, Tensor]]:
+    torch.manual_seed(0)
+    loss = CodecLoss(small_codec(), CodecLossConfig(adversarial=weight))
+    x = video(9, 2)
+    batch = {"frames": x, "masked": x, "noise": torch.zeros(2, 2, 4, 2, 3), "adversarial": torch.tensor(on)}
+    loss(batch)[0].backward()
+    return loss, {n: p.grad.clone() for n, p in loss.named_parameters() if p.grad is not None}
 
+
+def test_the_adversarial_flag_trains_both_sides() -> None:
     off, without = gradients(0.0, 1.0)
     assert off.discriminator is None
     loss, both = gradients(0.5, 1.0)
@@ -228,12 +229,7 @@ def test_the_adversarial_flag_trains_both_sides() -> None:
     assert all(not torch.equal(before[n], p) for n, p in loss.named_parameters() if n in own)
 
 
-def test_the_discriminator_does_not_train_the_decoder_to_be_found_out() -> None:
-    """The decoder gets the gradient of the generator's loss only: that of the discriminator's would pull the other way."""
-    torch.manual_seed(0)
-    loss = CodecLoss(small_codec(), CodecLossConfig(adversarial=0.5))
-    x = video(9, 2)
-    batch = {"frames": x, "masked": x, "noise": torch.zeros(2, 2, 4, 2, 3), "adversarial": torch.tensor(1.0)}
-    _, told = loss(batch)
-    assert not told["discriminator"].requires_grad
-    assert loss.discriminator is not None and all(p.requires_grad for p in loss.discriminator.parameters())
+def test_the_loss_of_the_discriminator_does_not_reach_the_decoder() -> None:
+    without, nearly = gradients(0.0, 1.0)[1], gradients(1e-9, 1.0)[1]
+    for name, gradient in without.items():
+        torch.testing.assert_close(nearly[name], gradient, atol=1e-6, rtol=1e-4)
