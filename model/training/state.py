@@ -22,8 +22,8 @@ from worldsim.model.training.ema import Ema
 from worldsim.model.training.workers import laid_out, whole
 
 _WEIGHTS, _EMA, _OPTIMIZER, _META = "model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"
-#: Settings that may change on the way: they decide when to look, not what is learned.
-FREE = ("stage.validate_every",)
+#: Settings that may change on the way: when to look, and, as the number of processes may, how a batch is dealt out.
+FREE = ("stage.validate_every", "stage.accumulate")
 
 #: File -> name -> tensor.
 Parts = Mapping[str, Mapping[str, Tensor]]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Literal
@@ -83,9 +84,11 @@ class Replicas(Workers):
     def wrap(self, module: nn.Module, *, unused: bool) -> tuple[nn.Module, nn.Module]:
         """See `Workers`."""
         places = [torch.device(self.device)] if self.device.startswith("cuda") else None
-        called = nn.parallel.DistributedDataParallel(
-            module, device_ids=places, broadcast_buffers=False, find_unused_parameters=unused
-        )
+        with warnings.catch_warnings():  # its successor, `forward_sync_buffers`, is younger than the oldest torch allowed
+            warnings.simplefilter("ignore", FutureWarning)
+            called = nn.parallel.DistributedDataParallel(
+                module, device_ids=places, broadcast_buffers=False, find_unused_parameters=unused
+            )
         return module, called
 
     @contextlib.contextmanager
@@ -127,10 +130,9 @@ class Shards(Replicas):
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        with torch.no_grad():
-            for value in module.state_dict().values():
-                dist.broadcast(value, 0)
         sharded = copy.deepcopy(module)
+        for p in sharded.parameters():
+            p.data = p.data.contiguous()  # FSDP2 takes no other memory format
         mesh = init_device_mesh(torch.device(self.device).type, (self.world,))
         for part in [m for m in sharded.modules() if isinstance(m, nn.ModuleList)]:
             for layer in part:
