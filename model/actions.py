@@ -43,9 +43,7 @@ def features(actions: ArrayTree, space: Mapping[str, Any]) -> NDArray[np.float32
         own = _own_shape(leaf)
         n = value.ndim - len(own)
         if n < 0 or value.shape[n:] != own:
-            raise ShapeError(
-                f"action {'/'.join(path) or '(single)'} must end in {own} for {leaf['type']}, got {value.shape}"
-            )
+            raise ShapeError(f"action {_name(path)} must end in {own} for {leaf['type']}, got {value.shape}")
         if lead is not None and value.shape[:n] != lead:
             raise ShapeError(f"all parts of an action must share their leading axes {lead}, got {value.shape[:n]}")
         lead = value.shape[:n]
@@ -69,17 +67,35 @@ def _encode(value: NDArray[Any], leaf: Mapping[str, Any], path: tuple[str, ...])
     if kind == "discrete":
         index = value.astype(np.int64) - int(leaf.get("start", 0))
         n = int(leaf["n"])
-        if (index < 0).any() or (index >= n).any():
-            raise ShapeError(f"action {'/'.join(path) or '(single)'} must be 0..{n - 1}, got {value.min()}..{value.max()}")
+        _inside(value, index, n, path)
         if n == 2:
             return index[..., None].astype(np.float32)
         return (index[..., None] == np.arange(n)).astype(np.float32)
     if kind == "multidiscrete":
-        nvec = np.asarray(leaf["nvec"]).ravel()
-        flat = value.reshape(*value.shape[: value.ndim - np.ndim(leaf["nvec"])], -1)
-        parts = [(flat[..., i, None] == np.arange(n)).astype(np.float32) for i, n in enumerate(nvec)]
+        nvec = np.asarray(leaf["nvec"])
+        index = (value - np.asarray(leaf.get("start", 0))).astype(np.int64)
+        _inside(value, index, nvec, path)
+        flat = index.reshape(*index.shape[: index.ndim - nvec.ndim], -1)
+        parts = [(flat[..., i, None] == np.arange(n)).astype(np.float32) for i, n in enumerate(nvec.ravel())]
         return np.concatenate(parts, axis=-1)
-    return value.astype(np.float32)
+    out = value.astype(np.float32)
+    if not np.isfinite(out).all() or (kind == "binary" and not np.isin(out, (0, 1)).all()):
+        expected = "0 or 1" if kind == "binary" else "finite numbers"
+        raise ShapeError(f"action {_name(path)} must be {expected}, got {value.min()}..{value.max()}")
+    return out
+
+
+def _inside(value: NDArray[Any], index: NDArray[np.int64], n: Any, path: tuple[str, ...]) -> None:
+    """Raises ShapeError unless 0 <= `index` < `n`; `value` is what the caller gave."""
+    if (index < 0).any() or (index >= n).any():
+        start = np.min(value - index) if value.size else 0
+        raise ShapeError(
+            f"action {_name(path)} must be {start}..{start + np.max(n) - 1}, got {value.min()}..{value.max()}"
+        )
+
+
+def _name(path: tuple[str, ...]) -> str:
+    return "/".join(path) or "(single)"
 
 
 def _leaves(
@@ -106,7 +122,9 @@ def _own_shape(leaf: Mapping[str, Any]) -> tuple[int, ...]:
     kind = leaf["type"]
     if kind == "discrete":
         return ()
-    return tuple(np.shape(leaf["nvec" if kind == "multidiscrete" else "low"])) if kind != "binary" else tuple(leaf["shape"])
+    if kind == "binary":
+        return tuple(leaf["shape"])
+    return tuple(np.shape(leaf["nvec" if kind == "multidiscrete" else "low"]))
 
 
 def _find(actions: ArrayTree, path: tuple[str, ...]) -> Any:

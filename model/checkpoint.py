@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from worldsim import spaces
 from worldsim.arrays import storing
-from worldsim.errors import StoreError, nearest
+from worldsim.errors import ConfigError, StoreError, nearest
 from worldsim.model import actions
 from worldsim.model.codec.config import CodecConfig
 from worldsim.model.codec.network import VideoCodec
@@ -120,36 +122,59 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
             names the file.
     """
     folder = find_checkpoint(name)
-    config = from_plain(CheckpointConfig, _read_json(folder / "config.json"), str(folder / "config.json"))
-    if config.schema != SCHEMA:
-        raise StoreError(f"{folder / 'config.json'} has schema {config.schema}, this version of worldsim reads {SCHEMA}")
-    codec = VideoCodec(_component(folder / "codec", CodecConfig))
-    dit_config = _component(folder / "dit", DiTConfig)
-    dit = DiT(dit_config, actions.count(dit_config.action_space))
+    config: CheckpointConfig = _config(folder, CheckpointConfig)
+    codec = VideoCodec(_config(folder / "codec", CodecConfig))
+    dit_config: DiTConfig = _config(folder / "dit", DiTConfig)
+    dit = DiT(dit_config, _features(dit_config, folder / "dit" / "config.json"))
     if codec.config.channels != dit_config.channels or codec.config.temporal != dit_config.temporal:
         raise StoreError(
             f"{folder}: codec and dit do not belong together: latents of {codec.config.channels} channels and "
             f"{codec.config.temporal} frames against {dit_config.channels} and {dit_config.temporal}"
         )
+    hashes = {}
     for part, module in (("codec", codec), ("dit", dit)):
-        _load_weights(module, folder / part / "model.safetensors", config.sha256.get(part))
-    return Checkpoint(config=config, codec=codec.eval(), dit=dit.eval(), path=folder)
+        hashes[part] = _load_weights(module, folder / part / "model.safetensors", config.sha256.get(part))
+    return Checkpoint(config=replace(config, sha256=hashes), codec=codec.eval(), dit=dit.eval(), path=folder)
 
 
-def _component(folder: Path, kind: type[Any]) -> Any:
+def _config(folder: Path, kind: type[Any]) -> Any:
+    """The `config.json` of a checkpoint or of one component."""
     path = folder / "config.json"
     plain = dict(_read_json(path))
     schema = plain.pop("schema", None)
     if schema != SCHEMA:
-        raise StoreError(f"{path} has schema {schema!r}, this version of worldsim reads {SCHEMA}")
-    return from_plain(kind, plain, str(path))
-
-
-def _load_weights(module: nn.Module, path: Path, sha256: str | None) -> None:
+        raise StoreError(
+            f"{path} has schema {schema!r}, this version of worldsim reads {SCHEMA}: update worldsim, or train again"
+        )
     try:
-        if sha256 is not None and _digest(path) != sha256:
+        return from_plain(kind, plain, str(path))
+    except (ConfigError, ValueError, TypeError) as error:
+        named = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise StoreError(f"{named}; expected what `worldsim train` wrote: copy the checkpoint again") from error
+
+
+def _features(config: DiTConfig, path: Path) -> int:
+    """A, the number of features of an action."""
+    try:
+        count = actions.count(config.action_space)
+        spaces.build(dict(config.action_space))
+    except ConfigError as error:
+        raise StoreError(f"{path}: action_space is {error}") from error
+    if len(config.action_scale) != count or not all(math.isfinite(s) and s > 0 for s in config.action_scale):
+        raise StoreError(
+            f"{path}: action_scale must be {count} numbers above 0, one a feature of action_space, got "
+            f"{list(config.action_scale)}"
+        )
+    return count
+
+
+def _load_weights(module: nn.Module, path: Path, sha256: str | None) -> str:
+    """Loads a file into a module; returns its SHA-256."""
+    try:
+        digest = _digest(path)
+        if sha256 is not None and digest != sha256:
             raise StoreError(
-                f"{path} is not the file that config.json describes (SHA-256 {_digest(path)[:12]}..., expected "
+                f"{path} is not the file that config.json describes (SHA-256 {digest[:12]}..., expected "
                 f"{sha256[:12]}...): it is cut off or was exchanged; copy the checkpoint again"
             )
         tensors = load_file(path)
@@ -174,6 +199,7 @@ def _load_weights(module: nn.Module, path: Path, sha256: str | None) -> None:
                 "earlier checkpoint"
             )
     module.load_state_dict({k: v.to(own[k].dtype) for k, v in tensors.items()})
+    return digest
 
 
 def _digest(path: Path) -> str:

@@ -1,31 +1,34 @@
-"""Our simulator at the door: a checkpoint as a `WorldModel`, numpy outside, tensors inside."""
+"""Our simulator: a checkpoint as a `WorldModel`, numpy outside, tensors inside."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim import spaces, trees
+from worldsim import spaces
 from worldsim.errors import ConfigError, ContractError, ShapeError, UnsupportedError
-from worldsim.model import actions as action_features
-from worldsim.model.checkpoint import Checkpoint, load_checkpoint
+from worldsim.model import world_state
+from worldsim.model.backends import make_backend
+from worldsim.model.checkpoint import load_checkpoint
 from worldsim.model.codec.network import to_float, to_uint8
-from worldsim.model.codec.stream import DecoderState
-from worldsim.model.dit.patches import patchify, unpatchify
+from worldsim.model.codec.stream import DecoderState, EncoderState
+from worldsim.model.dit.patches import unpatchify
+from worldsim.model.door import Canvas, Door
 from worldsim.model.engine.sampler import SamplerConfig
 from worldsim.model.engine.worlds import Step, Worlds
 from worldsim.model.flow import symexp
-from worldsim.model.text.words import Vocabulary
+from worldsim.model.screen import Screen
 from worldsim.trees import ArrayTree, Tree
 from worldsim.types import Context, Frames, ModelSpec, Prediction
 
-UNCERTAINTIES = ("flow", "codec")
+UNCERTAINTIES = ("flow", "codec", "seeds")
+_CHUNK = 32  # frames that `round_trip` codes at once
 
 
 class LatentSimulator:
@@ -41,7 +44,9 @@ class LatentSimulator:
         text_guidance: float = 1.0,
         history_guidance: float = 1.0,
         context_noise: float = 0.1,
+        fused: bool = False,
         uncertainty: Sequence[str] = ("flow",),
+        redraws: int = 3,
         backend: str = "eager",
     ) -> None:
         """Loads it.
@@ -54,48 +59,55 @@ class LatentSimulator:
             text_guidance: 1 = off; larger = follow the prompt more.
             history_guidance: 1 = off; larger = keep to the past more.
             context_noise: How noisy the network is told that its past is.
-            uncertainty: Which signals `Prediction.extras` holds: "flow" (how much the frame changed while it was drawn),
-                "codec" (how far the frame, encoded again, lies from its latent; costs an encoding).
+            fused: Commit each frame together with the first step of the next: the same frames with one pass less;
+                rewards and ends are then what the last denoising step says.
+            uncertainty: Which signals `Prediction.extras` holds as "uncertainty_...": "flow" (how much the frame
+                changed while it was drawn; from two steps on), "codec" (how far the frame, encoded again, lies from its
+                latent; costs an encoding), "seeds" (how far draws with other noise spread; costs `redraws` more draws).
+            redraws: Of "seeds".
             backend: A name of `worldsim.model.backends`.
 
         Raises:
             StoreError: If the checkpoint cannot be used.
             ConfigError: If a setting does not fit.
         """
-        if strangers := set(uncertainty) - set(UNCERTAINTIES):
+        asked = (uncertainty,) if isinstance(uncertainty, str) else tuple(uncertainty)
+        if strangers := set(asked) - set(UNCERTAINTIES):
             raise ConfigError(f"uncertainty is any of {', '.join(UNCERTAINTIES)}, got {sorted(strangers)}")
         if threads is not None and device == "cpu":
             torch.set_num_threads(int(threads))
-        loaded: Checkpoint = load_checkpoint(checkpoint)
+        loaded = load_checkpoint(checkpoint)
         try:
             self._sampler = SamplerConfig(
                 steps=int(steps or loaded.config.steps),
                 context_noise=float(context_noise),
                 text_guidance=float(text_guidance),
                 history_guidance=float(history_guidance),
+                fused=bool(fused),
+                redraws=int(redraws) if "seeds" in asked else 0,
             )
-        except ValueError as error:
+            self.device = torch.device(device)
+            with self._memory("to load the checkpoint"):
+                self.codec, self.dit = loaded.codec.to(self.device), loaded.dit.to(self.device)
+        except (ValueError, RuntimeError, AssertionError) as error:  # torch's, for a device that is not there
             raise ConfigError(str(error)) from error
-        self.checkpoint, self.device, self._uncertainty = loaded, torch.device(device), tuple(uncertainty)
-        self.codec, self.dit = loaded.codec.to(self.device), loaded.dit.to(self.device)
-        from worldsim.model.backends import make_backend
-
+        self.checkpoint, self._uncertainty = loaded, asked
         self._backend = make_backend(backend, self.codec, self.dit, self._sampler)
         config = self.dit.config
-        self._space = dict(config.action_space)
-        self._scale = np.asarray(config.action_scale, np.float32)
-        self._words = Vocabulary(config.vocabulary) if config.text_length else None
+        self._door = Door(self.codec, config, self.device)
+        reads = self._door.words is not None
         self._spec = ModelSpec(
             name=loaded.config.name,
             fps=loaded.config.fps,
             frames_per_step=config.temporal,
-            action_space=spaces.build(self._space),
-            context_length=0 if self._words is not None else 1,
-            accepts_text=self._words is not None,
+            action_space=spaces.build(dict(config.action_space)),
+            context_length=0 if reads else 1,
+            accepts_text=reads,
             stochastic=True,
         )
         self._worlds: Worlds | None = None
-        self._decoder = DecoderState()
+        self._screen: Screen | None = None
+        self._canvas: Canvas | None = None
 
     # ------------------------------------------------------------------------------------------------ the interface
 
@@ -105,35 +117,41 @@ class LatentSimulator:
         return self._spec
 
     def reset(self, context: Context, *, seeds: Sequence[int], indices: Sequence[int] | None = None) -> None:
-        """Starts worlds; see `WorldModel.reset`.
+        """Starts worlds; see `WorldModel.reset`. If it fails, the worlds that there are live on.
 
         Raises:
-            ShapeError: For a size that does not split into patches, or another size than the batch has.
-            ConfigError: For a prompt with a word that the checkpoint does not know.
+            ShapeError: For frames smaller than a token or of another size than the batch has, and actions that are not
+                of the checkpoint's space.
+            ConfigError: For a prompt with a word that the checkpoint does not know, or if memory runs out.
         """
-        b, size = context.batch, self._cells(context)
+        b, (height, width) = context.batch, context.frames.shape[2:4]
+        canvas = Canvas(height=height, width=width, patch=self.dit.config.patch)
         if len(seeds) != b:
             raise ShapeError(f"reset needs one seed for each of the {b} rows, got {len(seeds)}")
-        if indices is None:
-            rows = list(range(b))
-            worlds = self._make_worlds(b, size)
-        else:
-            rows, worlds = [int(i) for i in indices], self._running()
-            if sorted(set(rows)) != sorted(rows) or not all(0 <= i < worlds.batch for i in rows) or len(rows) != b:
-                raise ContractError(
-                    f"indices must be {b} different worlds of the batch, 0..{worlds.batch - 1}, got {list(indices)}"
-                )
-            if worlds.size != size:
+        if context.frames.shape[1] < self._spec.context_length:
+            raise ShapeError(f"{self._spec.name} reads no text and needs at least one frame of context, got none")
+        if indices is not None:
+            rows = self._rows(indices, b)
+            if canvas != self._canvas:
                 raise ShapeError(
-                    f"this batch has frames of {worlds.size[0] * 8}x{worlds.size[1] * 8}, got "
-                    f"{size[0] * 8}x{size[1] * 8}; all worlds of a batch have one size"
+                    f"all worlds of a batch have one size, here {_size(self._canvas)}, got {_size(canvas)}: reset the "
+                    "whole batch for another"
                 )
-        with torch.no_grad(), self._memory(worlds.batch, size):
-            latents, actions = self._encode(context)
-            words = self._read(context.prompts)
+        else:
+            rows = list(range(b))
+        with torch.no_grad(), self._memory(f"for {b} worlds of {_size(canvas)}"):
+            latents, actions = self._door.context(context, canvas)
+            words = self._door.read(context.prompts)
+            if indices is None:
+                worlds = Worlds(
+                    self.dit, self._sampler, b, canvas.cells, network=self._backend.network, device=self.device
+                )
+                screen = Screen(self.codec, self._backend.decode, b, canvas.cells)
+            else:
+                worlds, screen, _ = self._running()
             worlds.start(rows, latents, actions, [int(s) for s in seeds], words)
-            self._start_decoder(worlds, rows, latents)
-        self._worlds = worlds
+            screen.start(rows, unpatchify(latents, canvas.cells, self.dit.config.patch))
+        self._worlds, self._screen, self._canvas = worlds, screen, canvas
 
     def step(self, actions: ArrayTree) -> Prediction:
         """The next n frames of every world: (B, n, H, W, 3).
@@ -142,191 +160,124 @@ class LatentSimulator:
             ContractError: Before the first reset.
             ShapeError: For actions that are not of the checkpoint's space.
         """
-        worlds = self._running()
-        n = self._spec.frames_per_step
-        for leaf in trees.leaves(actions):
-            if np.shape(leaf)[:2] != (worlds.batch, n):
-                raise ShapeError(
-                    f"actions must have leaves (B, n, ...) = ({worlds.batch}, {n}, ...), got {np.shape(leaf)}"
-                )
-        features = self._features(actions).mean(axis=1)
-        with torch.no_grad(), self._memory(worlds.batch, worlds.size):
-            step = worlds.step(torch.from_numpy(features).to(self.device))
+        worlds, screen, canvas = self._running()
+        features = self._door.actions(actions, worlds.batch)
+        with torch.no_grad(), self._memory(f"for {worlds.batch} worlds of {_size(canvas)}"):
+            step = worlds.step(features)
             latents = unpatchify(step.clean, worlds.size, self.dit.config.patch)[:, None]
-            decoded, self._decoder = self._backend.decode(latents, self._decoder)
-        return self._prediction(step, latents, decoded)
+            decoded = screen.show(latents)
+            signals = self._signals(step, latents, decoded)
+        n = self._spec.frames_per_step
+        return Prediction(
+            frames=canvas.cut(to_uint8(decoded).cpu().numpy()),
+            rewards=_spread(symexp(step.reward) / n, n),
+            terminated=_last(step.end > 0, n),
+            truncated=np.zeros((worlds.batch, n), np.bool_),
+            extras={f"uncertainty_{name}": _spread(value, n) for name, value in signals.items()},
+        )
 
     def set_prompt(self, prompts: Sequence[str], indices: Sequence[int] | None = None) -> None:
-        """From the next step on, these worlds follow these prompts."""
-        worlds = self._running()
-        rows = list(range(worlds.batch)) if indices is None else [int(i) for i in indices]
-        if self._words is None:
+        """From the next step on, these worlds follow these prompts.
+
+        Raises:
+            UnsupportedError: If the checkpoint reads no text.
+            ConfigError: For a word that it does not know.
+        """
+        worlds, _, _ = self._running()
+        if self._door.words is None:
             raise UnsupportedError(f"{self._spec.name} was trained without text")
-        if len(prompts) != len(rows):
-            raise ShapeError(f"set_prompt needs one prompt for each of {len(rows)} worlds, got {len(prompts)}")
-        worlds.set_words(rows, self._read(prompts))
+        rows = self._rows(range(worlds.batch) if indices is None else indices, len(prompts))
+        worlds.set_words(rows, self._door.read(prompts))
 
     def snapshot(self, index: int) -> Tree:
         """The whole state of one world: numpy arrays and plain values."""
-        worlds = self._running()
-        past = self._decoder.past
-        state: dict[str, Any] = {
-            name: value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
-            for name, value in worlds.read(index).items()
-            if isinstance(value, Tensor)
-        }
-        state |= {k: v for k, v in worlds.read(index).items() if not isinstance(v, Tensor)}
-        state["size"] = list(worlds.size)
-        state["weights"] = self.checkpoint.digest
-        state["decoder"] = np.zeros(0, np.float32) if past is None else past[index].cpu().numpy()
-        return state
+        worlds, screen, canvas = self._running()
+        row = self._rows([index], 1)[0]
+        return world_state.to_tree(worlds.read(row), screen.read(row), canvas, self.checkpoint.digest)
 
     def restore(self, state: Tree, index: int) -> None:
-        """Sets one world of the batch to a kept state; what follows is bit-equal.
+        """Sets one world of the batch to a kept state; what follows is bit-equal in a batch of the same size.
 
         Raises:
-            ContractError: For a state of other weights or another size.
+            ContractError: For what is no snapshot, or one of other weights, another size or another form.
         """
-        worlds = self._running()
-        if state.get("weights") != self.checkpoint.digest:
-            raise ContractError("this snapshot was taken with other weights: restore it with the checkpoint it is from")
-        if tuple(state["size"]) != worlds.size:
-            raise ContractError(
-                f"this snapshot has frames of {state['size'][0] * 8}x{state['size'][1] * 8}, the batch "
-                f"{worlds.size[0] * 8}x{worlds.size[1] * 8}: reset the batch with that size first"
-            )
-        worlds.write(
-            index, {k: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for k, v in state.items()}
-        )
-        if self._decoder.past is not None:
-            past = self._decoder.past.clone()
-            past[index] = torch.from_numpy(np.array(state["decoder"])).to(past)
-            self._decoder = DecoderState(past=past, started=True)
+        worlds, screen, canvas = self._running()
+        row = self._rows([index], 1)[0]
+        world, past = world_state.from_tree(state, canvas, self.checkpoint.digest)
+        worlds.write(row, world)
+        screen.write(row, past)
 
     def round_trip(self, frames: Frames) -> Frames:
-        """(T, H, W, 3) through the codec: the ceiling of what it can show."""
-        with torch.no_grad():
-            x = to_float(torch.from_numpy(np.ascontiguousarray(frames))).to(self.device)
-            out = []
-            state = DecoderState()
-            for part in x.split(32):  # bounded memory; the decoder's state is carried
-                latents = torch.cat([self.codec.encode(f[None, None]) for f in part], dim=1) if self.codec.config.temporal == 1 else self.codec.encode(x[None])
-                decoded, state = self.codec.decode_chunk(latents, state)
-                out.append(to_uint8(decoded[0]).cpu().numpy())
-                if self.codec.config.temporal != 1:
-                    break
-        return np.concatenate(out)[: len(frames)]
+        """(T, H, W, 3) through the codec: the ceiling of what it can show. Memory is bounded, whatever T is."""
+        t, height, width = frames.shape[:3]
+        canvas = Canvas(height=height, width=width, patch=self.dit.config.patch)
+        encoder, decoder, out = EncoderState(), DecoderState(), []
+        with torch.no_grad(), self._memory(f"for frames of {_size(canvas)}"):
+            for start in range(0, t, _CHUNK):
+                part = frames[start : start + _CHUNK]
+                if start + _CHUNK >= t:  # the last frame is repeated until its latent is full
+                    part = np.concatenate([part, frames[-1:].repeat(-(t - 1) % self.dit.config.temporal, axis=0)])
+                x = to_float(torch.from_numpy(canvas.put(part)).to(self.device))
+                latents, encoder = self.codec.encode_chunk(x[None], encoder)
+                decoded, decoder = self.codec.decode_chunk(latents, decoder)
+                out.append(canvas.cut(to_uint8(decoded[0]).cpu().numpy()))
+        return np.concatenate(out)[:t] if out else frames.copy()
 
     def close(self) -> None:
         """Forgets the worlds; may be called twice."""
-        self._worlds, self._decoder = None, DecoderState()
+        self._worlds, self._screen, self._canvas = None, None, None
 
     # -------------------------------------------------------------------------------------------------------- private
 
-    def _running(self) -> Worlds:
-        if self._worlds is None:
-            raise ContractError("step before reset: call reset(context, seeds=...) first")
-        return self._worlds
+    def _running(self) -> tuple[Worlds, Screen, Canvas]:
+        if self._worlds is None or self._screen is None or self._canvas is None:
+            raise ContractError("there are no worlds yet: call reset(context, seeds=...) first")
+        return self._worlds, self._screen, self._canvas
 
-    def _make_worlds(self, batch: int, size: tuple[int, int]) -> Worlds:
-        with self._memory(batch, size):
-            return Worlds(
-                self.dit, self._sampler, batch, size, network=self._backend.network, device=self.device
-            )
+    def _rows(self, indices: Sequence[int], count: int) -> list[int]:
+        """`indices` as different worlds of the batch, `count` of them."""
+        batch, rows = self._running()[0].batch, [int(i) for i in indices]
+        if len(set(rows)) != len(rows) or not all(0 <= i < batch for i in rows) or len(rows) != count:
+            raise ContractError(f"indices must be {count} different worlds of the batch, 0..{batch - 1}, got {rows}")
+        return rows
 
-    def _cells(self, context: Context) -> tuple[int, int]:
-        h, w = context.frames.shape[2:4]
-        unit = 8 * self.dit.config.patch
-        if h % unit or w % unit or not h or not w:
-            raise ShapeError(f"{self._spec.name} draws frames with sides in multiples of {unit}, got {h}x{w}")
-        if context.frames.shape[1] < self._spec.context_length:
-            raise ShapeError(f"{self._spec.name} reads no text and needs at least one frame of context, got none")
-        return h // 8, w // 8
-
-    def _encode(self, context: Context) -> tuple[Tensor, Tensor]:
-        """Latents (B, L, N, P) and scaled action features (B, L - 1, A) of a context."""
-        config, (b, c) = self.dit.config, context.frames.shape[:2]
-        width = self.dit.action_features
-        n = config.temporal
-        if c == 0:
-            size = self._cells(context)
-            tokens = (size[0] // config.patch) * (size[1] // config.patch)
-            return torch.zeros(b, 0, tokens, config.token, device=self.device), torch.zeros(b, 0, width, device=self.device)
-        used = 1 + (min(c, 4 * config.window * n) - 1) // n * n
-        frames = torch.from_numpy(np.ascontiguousarray(context.frames[:, c - used :])).to(self.device)
-        latents = torch.cat([self.codec.encode(to_float(f[None])) for f in frames])
-        if used == 1:
-            features = np.zeros((b, 0, width), np.float32)
-        else:
-            steps = trees.map_leaves(lambda x: np.asarray(x)[:, c - used :], context.actions)
-            features = self._features(steps).reshape(b, -1, n, width).mean(axis=2)
-        return patchify(latents, config.patch), torch.from_numpy(features).to(self.device)
-
-    def _features(self, actions: ArrayTree) -> Any:
-        return action_features.features(actions, self._space) / self._scale
-
-    def _read(self, prompts: Sequence[str]) -> Tensor | None:
-        if self._words is None or not any(prompts):
-            return None
-        length = self.dit.config.text_length
-        return torch.from_numpy(self._words.encode_batch(list(prompts), length)).to(self.device)
-
-    def _start_decoder(self, worlds: Worlds, rows: list[int], latents: Tensor) -> None:
-        """The decoder looks back on the last frames of the context."""
-        codec, config = self.codec, self.dit.config
-        kernel = codec.config.time_kernel - 1
-        if not kernel:
-            self._decoder = DecoderState(started=True)
-            return
-        width = codec.config.decoder[0]
-        past = self._decoder.past
-        if past is None or past.shape[0] != worlds.batch or past.shape[-2:] != worlds.size or len(rows) == worlds.batch:
-            past = torch.zeros(worlds.batch, kernel, width, *worlds.size, device=self.device)
-        past = past.clone()
-        past[rows] = 0.0
-        if latents.shape[1]:
-            last = unpatchify(latents[:, -kernel:], worlds.size, config.patch)
-            seen = codec.decode_chunk(last, DecoderState(started=True))[1].past
-            assert seen is not None
-            past[rows] = seen
-        # With temporal compression a world's first latent of all gives one frame only; the engine's steps give n.
-        self._decoder = DecoderState(past=past, started=True)
-
-    def _prediction(self, step: Step, latents: Tensor, decoded: Tensor) -> Prediction:
-        n = self._spec.frames_per_step
-        extras: dict[str, Any] = {}
+    def _signals(self, step: Step, latents: Tensor, decoded: Tensor) -> dict[str, Tensor]:
+        """Name -> (B,) how unsure the frames of a step are."""
+        signals = {}
         if "flow" in self._uncertainty and self._sampler.steps > 1:
-            extras["uncertainty_flow"] = _spread(step.instability, n)
-        if "codec" in self._uncertainty and n == 1:
-            with torch.no_grad():
-                again = torch.cat([self.codec.encode(f[None]) for f in decoded.clamp(0, 1)])
-            extras["uncertainty_codec"] = _spread((again - latents).square().mean(dim=(1, 2, 3, 4)).sqrt(), n)
-        return Prediction(
-            frames=to_uint8(decoded).cpu().numpy(),
-            rewards=_spread(symexp(step.reward) / n, n),
-            terminated=_last(step.end > 0, n),
-            truncated=np.zeros((len(decoded), n), np.bool_),
-            extras=extras,
-        )
+            signals["flow"] = step.instability
+        if "seeds" in self._uncertainty and step.spread is not None:
+            signals["seeds"] = step.spread
+        if "codec" in self._uncertainty:
+            going_on = EncoderState(started=True)  # n frames fill one latent
+            again = self.codec.encode_chunk(decoded.clamp(0, 1), going_on)[0]
+            signals["codec"] = (again - latents).square().mean(dim=(1, 2, 3, 4)).sqrt()
+        return signals
 
     @contextlib.contextmanager
-    def _memory(self, batch: int, size: tuple[int, int]) -> Iterator[None]:
+    def _memory(self, what: str) -> Iterator[None]:
         """Says what did not fit, instead of a traceback from an allocator."""
         try:
             yield
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError; its CPU has no own
+            known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+            if not known:
+                raise
             raise ConfigError(
-                f"out of memory on {self.device} with {batch} worlds of {size[0] * 8}x{size[1] * 8}: use a smaller "
-                f"--batch or size ({error})"
+                f"not enough memory on {self.device} {what}: use a smaller batch (--batch) or smaller frames ({error})"
             ) from error
 
 
-def _spread(x: Tensor, n: int) -> Any:
+def _size(canvas: Canvas | None) -> str:
+    return "none" if canvas is None else f"{canvas.height}x{canvas.width}"
+
+
+def _spread(x: Tensor, n: int) -> NDArray[np.float32]:
     """(B,) -> (B, n) float32: the same for each of the n frames."""
     return np.repeat(x.float().cpu().numpy()[:, None], n, axis=1)
 
 
-def _last(x: Tensor, n: int) -> Any:
+def _last(x: Tensor, n: int) -> NDArray[np.bool_]:
     """(B,) bool -> (B, n): an end belongs to the last of n frames."""
     out = np.zeros((len(x), n), np.bool_)
     out[:, -1] = x.cpu().numpy()

@@ -21,6 +21,8 @@ from worldsim.types import Context, Frames, ModelSpec
 
 STEPS = 3  # per run: enough that the second step starts from the model's own state
 WORLDS = 3
+#: Captions of the grammar (docs/prompts.md): a model that knows a closed set of words knows theirs.
+PROMPTS = ("in the village at day; a red chest close by straight ahead", "in the arena at night")
 
 
 class Bench:

@@ -9,7 +9,7 @@ import numpy as np
 
 from worldsim import trees
 from worldsim.checks.abilities import ABILITIES
-from worldsim.checks.bench import Bench, equal, global_randomness
+from worldsim.checks.bench import PROMPTS, Bench, equal, global_randomness
 from worldsim.checks.report import Broken, Clauses, Report, Skip
 from worldsim.errors import ConfigError, ContractError, WorldsimError
 from worldsim.protocols import Bindable, TruthEnv
@@ -307,7 +307,7 @@ def _longer(b: Bench) -> None:
     needs=("same seed, same frames",),
 )
 def _prompts(b: Bench) -> str:
-    plain, *others = (b.run(b.start([0], prompts=[p])) for p in ("", "a red house by the sea", "night, snow, a cave"))
+    plain, *others = (b.run(b.start([0], prompts=[p])) for p in ("", *PROMPTS))
     if b.spec.accepts_text:
         if all(np.array_equal(plain, o) for o in others):
             raise Broken("spec.accepts_text is True, but three prompts gave the same frames")
@@ -326,7 +326,7 @@ def _prompts(b: Bench) -> str:
 def _text_alone(b: Bench) -> None:
     if not b.spec.accepts_text:
         raise Skip("spec.accepts_text is False")
-    frames = b.run(b.start([0], length=0, prompts=["a lake in a forest"]))
+    frames = b.run(b.start([0], length=0, prompts=[PROMPTS[0]]))
     if frames.shape[2:] != (*b.size(), 3):
         raise Broken(f"frames are {frames.shape[2:]}, expected {(*b.size(), 3)}")
 
