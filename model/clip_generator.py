@@ -275,7 +275,8 @@ class ClipGenerator:
         cells = (shot.size[0] // SPACE, shot.size[1] // SPACE)
         latents = unpatchify(take.latents, cells, self._dit.config.patch)
         state, frames, errors = DecoderState(), [], []
-        for piece in latents.split(_AT_A_TIME, dim=1):
+        for i in range(0, latents.shape[1], _AT_A_TIME):
+            piece = latents[:, i : i + _AT_A_TIME]
             decoded, state = self._codec.decode_chunk(piece, state)
             frames.append(to_uint8(decoded).cpu().numpy())
             again = torch.cat([self._codec.encode(clip[None]) for clip in decoded.clamp(0, 1)])

@@ -93,9 +93,8 @@ def searched(config: GenerateConfig, model: ClipGenerator, task: Task, sample: i
     landings = model.landings(many, seeds)
     best = int(landings.argmin())
     facts = {"searched": count, "landing": _rounded(landings[best]), "landing_idle": _rounded(landings[0])}
-    return replace(
-        task, shot=replace(shot, actions=trees.index(moves, slice(best, best + 1))), facts=task.facts | facts
-    )
+    found = replace(shot, actions=trees.index(moves, slice(best, best + 1)))
+    return replace(task, shot=found, facts={**task.facts, **facts})
 
 
 def _best(config: GenerateConfig, model: ClipGenerator, task: Task, sample: int) -> GeneratedClip:
