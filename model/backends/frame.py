@@ -1,0 +1,299 @@
+"""One frame of play as one module: K denoising passes and the commit pass, with all that is constant worked out ahead.
+
+It computes what `worldsim.model.engine.sampler.draw` and `commit` compute with the transformer itself, to rounding. What is
+saved is what they do again at every pass: conditions that depend on the step only are a table, those that depend on the
+frame only are made once, remembered keys are ordered and turned once, norm weights, places and the scale of attention are
+folded into one table of the rotary turn, and the last layer works on those tokens only that are read.
+
+Nothing in `forward` depends on the values of tensors, so that it can be compiled and exported as it is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldsim.model.dit.attention import Norm
+from worldsim.model.dit.condition import fourier
+from worldsim.model.dit.config import DiTConfig
+from worldsim.model.dit.layer import Layer
+from worldsim.model.dit.network import DiT
+from worldsim.model.dit.rotary import angles, rotate, space_turn, split
+from worldsim.model.engine.sampler import SamplerConfig
+from worldsim.model.flow import levels
+
+
+class FrameArguments(NamedTuple):
+    """What `FrameNet` reads; B worlds, S slots of the ring, T time layers.
+
+    Attributes:
+        noise: (B, N, P) standard normal.
+        previous: (B, N, P).
+        has_previous: (B,) float, 0 or 1.
+        actions: (B, A).
+        has_action: (B,) float.
+        text: (B, R, D), zeros for no prompt.
+        backward: (B,) float.
+        ages: (B, S) float, time of a slot less the frame's own, 0 for an empty one.
+        seen: (B, S) float, 1 where the slot may be looked at.
+        order: (S,) int64, slots from oldest to newest; `ages` and `seen` are in this order.
+        cache: Keys, then values: 2 T tensors (B, S, M, kv heads, head) in the ring's own order.
+    """
+
+    noise: Tensor
+    previous: Tensor
+    has_previous: Tensor
+    actions: Tensor
+    has_action: Tensor
+    text: Tensor
+    backward: Tensor
+    ages: Tensor
+    seen: Tensor
+    order: Tensor
+    cache: tuple[Tensor, ...]
+
+
+class FrameResult(NamedTuple):
+    """What it gives.
+
+    Attributes:
+        clean: (B, N, P).
+        instability: (B,).
+        told: (B, 2): reward in symlog scale, logit of the end.
+        commits: Keys, then values of the frame: 2 T tensors (B, M, kv heads, head).
+    """
+
+    clean: Tensor
+    instability: Tensor
+    told: Tensor
+    commits: tuple[Tensor, ...]
+
+
+class _Known(NamedTuple):
+    """What all passes of one frame share."""
+
+    before: Tensor  # (B, N, D): the part of the embedding that the previous latent, the action and the biases give
+    registers: Tensor  # (B, R, D)
+    modulation: Tensor  # (K + 1, B, depth, 6, D), 1 added to scales and gates
+    final: Tensor  # (K + 1, B, 2, D), as it multiplies and adds after the last norm
+    keys: tuple[Tensor, ...]  # (B, kv heads, S * M, head)
+    values: tuple[Tensor, ...]
+    mask: Tensor  # (B, 1, 1, S * M + M)
+
+
+class _Layer(nn.Module):
+    """The weights of a `Layer`, with norms, places and scale in two tables."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(self, layer: Layer, config: DiTConfig, turn: tuple[Tensor, Tensor]) -> None:
+        super().__init__()
+        a = layer.attention
+        self.qkv, self.out, self.up, self.down = map(shared, (a.qkv, a.out, layer.up, layer.down))
+        self.index, self.time = layer.index, layer.time
+        cos, sin = (x[0, 0] for x in turn)  # (M, 1, head / 2)
+        weights = []
+        for norm, heads, scale in ((a.q_norm, a.heads, a.head**-0.5), (a.k_norm, a.kv, 1.0)):
+            assert isinstance(norm, Norm) and norm.weight is not None
+            weights.append((norm.weight.detach() * scale).expand(heads, -1))
+        w = torch.cat(weights)  # (heads + kv heads, head)
+        self.register_buffer("cosine", (torch.cat([cos, cos], -1) * w).contiguous(), persistent=False)
+        self.register_buffer("sine", (torch.cat([-sin, sin], -1) * _swap(w)).contiguous(), persistent=False)
+
+
+class FrameNet(nn.Module):
+    """See the module. For transformers with full time attention and at least one register."""
+
+    steps: Tensor
+    noise: Tensor
+    flags: Tensor
+    biases: Tensor
+    gain: Tensor
+    registers: Tensor
+
+    def __init__(self, dit: DiT, sampler: SamplerConfig, places: Tensor) -> None:
+        """Works out what is constant.
+
+        Args:
+            dit: The transformer; its weights are shared, not copied.
+            sampler: Steps and noise of the context. Guidance is not part of it: see `fits`.
+            places: (1, N, 2) of `worldsim.model.dit.patches.grid`.
+        """
+        super().__init__()
+        config = self.config = dit.config
+        self.k, self.tokens = sampler.steps, config.registers + places.shape[1]
+        d, p = config.width, config.token
+        turn = space_turn(places, config.registers, config.head)
+        self.layers = nn.ModuleList(_Layer(layer, config, turn) for layer in dit.layers)
+        weight = dit.embed.weight.detach()
+        self.embed = linear(weight[:, :p], None)
+        self.embed_before = linear(weight[:, p:], dit.embed.bias) if config.previous else None
+        self.bias = nn.Parameter(dit.embed.bias.detach(), requires_grad=False)
+        self.action = nn.Sequential(*(shared(m) if isinstance(m, nn.Linear) else m for m in dit.action))
+        self.modulate = linear(
+            torch.cat([dit.modulate.weight, dit.final_modulate.weight]),
+            torch.cat([dit.modulate.bias, dit.final_modulate.bias]),
+        )
+        self.final = linear(torch.cat([dit.final.weight, dit.keep.weight]), torch.cat([dit.final.bias, dit.keep.bias]))
+        self.heads = shared(dit.heads)
+        with torch.no_grad():
+            noise, k, level = sampler.context_noise, sampler.steps, levels(sampler.steps)
+            signals = torch.tensor([*(i / k for i in range(k)), 1 - noise], device=weight.device)
+            told = torch.tensor([*(level for _ in range(k)), 3], device=weight.device)
+            steps = dit.signal(fourier(signals)) + dit.level(told)
+            biases = torch.stack([layer.bias for layer in dit.layers])  # type: ignore[misc]
+            biases = biases + torch.tensor([1.0, 0, 1, 1, 0, 1], device=weight.device)[:, None]
+            tables = {
+                "steps": steps[:, None],  # (K + 1, 1, D)
+                "noise": dit.previous_noise(fourier(torch.tensor(noise, device=weight.device))),
+                "flags": dit.flags,
+                "biases": biases,
+                "gain": dit.final_norm.weight,
+                "registers": dit.registers,
+            }
+        assert self.modulate.out_features == 8 * d
+        for name, table in tables.items():
+            self.register_buffer(name, table.detach().clone(), persistent=False)
+
+    def forward(self, a: FrameArguments) -> FrameResult:
+        """Draws one frame of every world and says what it leaves in the cache."""
+        known = self._known(a)
+        z = clean = first = a.noise.to(self.biases.dtype)
+        previous = a.previous.to(z.dtype)
+        for i in range(self.k):
+            clean, _, _ = self._pass(z, previous, known, i)
+            first = clean if i == 0 else first
+            if i < self.k - 1:
+                z = torch.lerp(z, clean, 1 / (self.k - i)) if z.dtype == torch.float32 else z + (clean - z) / (self.k - i)
+        told, keys, values = self._pass(clean, previous, known, self.k)
+        change = (clean - first).to(a.noise.dtype).square().mean(dim=(1, 2)).sqrt()
+        return FrameResult(clean.to(a.noise.dtype), change, told.to(a.noise.dtype), (*keys, *values))
+
+    def _known(self, a: FrameArguments) -> _Known:
+        config, dtype, (b, s) = self.config, self.biases.dtype, a.ages.shape
+        moved = self.action(a.actions.to(dtype)) * a.has_action.to(dtype)[:, None]
+        to_vector, to_tokens = moved.chunk(2, dim=-1)
+        had, acted = a.has_previous.to(dtype)[:, None], a.has_action.to(dtype)[:, None]
+        text = a.text.to(dtype)
+        vector = to_vector + self.noise * had + (1 - had) * self.flags[0] + (1 - acted) * self.flags[1]
+        vector = vector + a.backward.to(dtype)[:, None] * self.flags[2] + text.mean(dim=1)
+        m = self.modulate(F.silu(self.steps + vector)).unflatten(-1, (8, config.width))  # (K + 1, B, 8, D)
+        scale, shift = m[:, :, 6:7], m[:, :, 7:]
+        before = self.bias if self.embed_before is None else self.embed_before(a.previous.to(dtype))
+        turn = angles(a.ages, split(config.head)[0], 64.0)[:, :, None, None]
+        cos, sin = turn.cos(), turn.sin()
+        t = len(a.cache) // 2
+        past = [x.index_select(1, a.order).to(dtype) for x in a.cache]
+        keys = tuple(_rows(rotate(x, cos, sin)) for x in past[:t])
+        own = a.seen.new_ones(b, self.tokens)
+        seen = torch.cat([a.seen[:, :, None].expand(-1, -1, self.tokens).reshape(b, s * self.tokens), own], dim=1)
+        return _Known(
+            before=before + to_tokens[:, None],
+            registers=self.registers + text,
+            modulation=m[:, :, None, :6] + self.biases,
+            final=torch.cat([(1 + scale) * self.gain, shift], dim=2),
+            keys=keys,
+            values=tuple(_rows(x) for x in past[t:]),
+            mask=((seen - 1) * 1.0e9)[:, None, None].to(dtype),
+        )
+
+    def _pass(self, z: Tensor, previous: Tensor, known: _Known, i: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Pass i of K + 1. The last one commits: it gives what the heads say instead of the clean patches."""
+        config, r = self.config, self.config.registers
+        commits = i == self.k
+        x = torch.cat([known.registers, self.embed(z) + known.before], dim=1)  # (B, M, D)
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        for j, layer in enumerate(self.layers):
+            assert isinstance(layer, _Layer)
+            read = slice(None) if j < config.depth - 1 else (slice(0, r) if commits else slice(r, None))
+            scale, shift, gate, scale2, shift2, gate2 = known.modulation[i, :, j].unsqueeze(2).unbind(dim=1)
+            q, k, v = self._project(layer, torch.addcmul(shift, _norm(x), scale))
+            if layer.time and commits:
+                keys.append(k)
+                values.append(v)
+            if read != slice(None):
+                q, x = q[:, read], x[:, read]
+            k, v, mask = k.transpose(1, 2), v.transpose(1, 2), None
+            if layer.time:
+                t = config.time_layers.index(layer.index)
+                k, v, mask = torch.cat([known.keys[t], k], 2), torch.cat([known.values[t], v], 2), known.mask
+            x = torch.addcmul(x, gate, layer.out(grouped_attention(q, k, v, mask)))
+            up, by = layer.up(torch.addcmul(shift2, _norm(x), scale2)).chunk(2, dim=-1)
+            x = torch.addcmul(x, gate2, layer.down(F.silu(up) * by))
+        gain, shift = known.final[i].unsqueeze(2).unbind(dim=1)
+        x = torch.addcmul(shift, _norm(x), gain)
+        if commits:
+            return self.heads(x.mean(dim=1)), keys, values
+        out = self.final(x)
+        p = config.token
+        return out[..., :p] + out[..., p : p + 1] * z + out[..., p + 1 :] * previous, keys, values
+
+    def _project(self, layer: _Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, M, D) -> q (B, M, heads, head), k and v (B, M, kv heads, head), normed and turned."""
+        config = self.config
+        qkv = layer.qkv(x).unflatten(-1, (-1, config.head))
+        turned = config.heads + config.kv_heads
+        qk = _norm(qkv[:, :, :turned])
+        qk = torch.addcmul(qk * layer.cosine, _swap(qk), layer.sine)
+        return qk[:, :, : config.heads], qk[:, :, config.heads :], qkv[:, :, turned:]
+
+
+def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Softmax of q k + mask, times v; the heads of a group are rows of one product, so keys are not repeated.
+
+    Args:
+        q: (B, L, heads, head), scaled.
+        k, v: (B, kv heads, S, head).
+        mask: (B, 1, 1, S) additive, or None.
+
+    Returns:
+        (B, L, heads * head).
+    """
+    b, length, heads, head = q.shape
+    kv = k.shape[1]
+    rows = q.unflatten(2, (kv, heads // kv)).permute(0, 2, 3, 1, 4).reshape(b, kv, -1, head)
+    if torch.jit.is_tracing() or q.dtype == torch.bfloat16:  # exported as plain products; see `attention.attend`
+        scores = rows @ k.transpose(-2, -1)
+        if mask is not None:
+            scores = scores + mask
+        out = scores.softmax(dim=-1) @ v  # (B, kv, groups * L, head)
+    else:
+        out = F.scaled_dot_product_attention(rows, k, v, attn_mask=mask, scale=1.0)
+    return out.view(b, kv, heads // kv, length, head).permute(0, 3, 1, 2, 4).reshape(b, length, heads * head)
+
+
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """A layer of given weights (out, in)."""
+    out = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    out.weight = nn.Parameter(weight.detach().contiguous(), requires_grad=False)
+    if bias is not None:
+        out.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return out
+
+
+def shared(layer: nn.Linear) -> nn.Linear:
+    """A layer of its own on the same memory: what is done to it, such as a change of dtype, leaves the other alone."""
+    return linear(layer.weight, layer.bias)
+
+
+def _norm(x: Tensor) -> Tensor:
+    if torch.jit.is_tracing():  # the exporter does not know the fused form; ONNX Runtime finds and fuses this one
+        return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
+    return F.rms_norm(x, (x.shape[-1],), None, 1e-6)
+
+
+def _swap(x: Tensor) -> Tensor:
+    """The two halves of the last axis, exchanged."""
+    if torch.jit.is_tracing():
+        return torch.cat(x.chunk(2, dim=-1)[::-1], dim=-1)
+    return x.roll(x.shape[-1] // 2, -1)  # two thirds of the time
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, S, M, kv, head) -> (B, kv, S * M, head)."""
+    return x.flatten(1, 2).transpose(1, 2).contiguous()
