@@ -49,8 +49,8 @@ def stir(module: nn.Module, seed: int, size: float = 1.0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
-            fan = parameter[0].numel() if parameter.ndim > 1 else 25
-            parameter += size * torch.randn(parameter.shape, generator=generator) / fan**0.5
+            fan = parameter.numel() / max(len(parameter), 1) if parameter.ndim > 1 else 25
+            parameter += size * torch.randn(parameter.shape, generator=generator) / max(fan, 1) ** 0.5
     return module.eval()
 
 

@@ -14,7 +14,7 @@ from worldsim.model.dit.network import Output
 from worldsim.model.dit.patches import Grid
 from worldsim.model.engine.cache import CachedHistory, Pinned, RingCache
 from worldsim.model.engine.recompute import RecomputedWorlds
-from worldsim.model.engine.sampler import SamplerConfig, draw
+from worldsim.model.engine.sampler import SamplerConfig, commit, draw
 from worldsim.model.engine.worlds import Worlds
 
 SIZE, TOKENS, P, A = (4, 6), 6, 16, 5
@@ -94,14 +94,13 @@ def test_all_of_the_past_matters_up_to_the_window(kind: str) -> None:
         assert (not torch.allclose(*runs, atol=1e-6)) == seen
 
 
+@torch.no_grad()
 def test_a_context_is_worth_its_frames_one_by_one() -> None:
     """Committing a context in one pass fills the cache as committing each frame does."""
     context, actions = 0.5 * rand(0, 2, 4, TOKENS, P), rand(1, 2, 3, A)
     at_once, by_steps = make(), make()
     at_once.start(range(2), context, actions, [0, 1])
     by_steps.start(range(2), context[:, :1], actions[:, :0], [0, 1])
-    from worldsim.model.engine.sampler import commit
-
     for t in range(1, 4):
         frame = by_steps._input(actions[:, t - 1], None)
         commit(by_steps.network, context[:, t], frame, by_steps.grid, by_steps.cache, by_steps.sampler)
