@@ -143,8 +143,15 @@ class LatentSimulator:
             latents, actions = self._door.context(context, canvas)
             words = self._door.read(context.prompts)
             if indices is None:
+                self._backend.prepare(b, canvas.cells)
                 worlds = Worlds(
-                    self.dit, self._sampler, b, canvas.cells, network=self._backend.network, device=self.device
+                    self.dit,
+                    self._sampler,
+                    b,
+                    canvas.cells,
+                    network=self._backend.network,
+                    device=self.device,
+                    dtype=self._backend.dtype,
                 )
                 screen = Screen(self.codec, self._backend.decode, b, canvas.cells)
             else:
