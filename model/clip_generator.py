@@ -237,7 +237,9 @@ class ClipGenerator:
     def _take(self, shot: Shot, seeds: Sequence[int]) -> Take:
         b = shot.batch
         cells = (shot.size[0] // SPACE, shot.size[1] // SPACE)
-        worlds = Worlds(self._dit, self.sampler, b, cells, device=self.device)
+        said = any(text for texts in shot.prompts.values() for text in texts)
+        sampler = self.sampler if said else replace(self.sampler, text_guidance=1.0)  # else the same twice, for nothing
+        worlds = Worlds(self._dit, sampler, b, cells, device=self.device)
         features = action_features.features(shot.actions, dict(self._dit.config.action_space))
         scaled = features / np.asarray(self._dit.config.action_scale, np.float32)
         actions = torch.from_numpy(np.ascontiguousarray(scaled)).to(self.device)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 
 import cv2
@@ -175,6 +176,21 @@ def test_text(config, model):
     assert not np.array_equal(clips[0].frames, other[0].frames)
     as_said = generate(replace(wanted, prompt="in the arena; a red chest close by to the left", expand="none"), model)
     assert as_said[0].record["prompt"] == "in the arena; a red chest close by to the left"
+
+
+def test_a_command_may_write_the_caption(config, model):
+    program = f"{sys.executable} -c 'input(); print(\"in the arena; a white sheep close by to the left\")'"
+    (clip,) = generate(replace(config, prompt="something fluffy", expand=program), model)
+    assert clip.record["prompt"] == "in the arena; a white sheep close by to the left"
+    assert clip.record["prompt_given"] == "something fluffy"
+
+
+def test_guidance_pulls_to_the_prompt(config, model):
+    """Guidance 1 is the plain model; without a prompt there is nothing to be guided by."""
+    guided, plain = model, make_model(replace(config, guidance=1.0))
+    said, silent = replace(config, prompt="red chest"), replace(config, prompt="", expand="none")
+    assert not np.array_equal(generate(said, guided)[0].frames, generate(said, plain)[0].frames)
+    assert np.array_equal(generate(silent, guided)[0].frames, generate(silent, plain)[0].frames)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (48, 16), (16, 64)])

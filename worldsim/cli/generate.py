@@ -91,6 +91,8 @@ class GenerateArgs:
     """Where the model runs."""
     threads: int = 1
     """Of torch on a CPU."""
+    quiet: bool = False
+    """No progress."""
 
 
 def generate_command(args: Sequence[str]) -> int:
@@ -125,8 +127,10 @@ def to_config(given: GenerateArgs) -> GenerateConfig:
 
 def _clips(config: GenerateConfig, given: GenerateArgs) -> Iterator[GalleryItem]:
     from worldsim.generate import generate, write
+    from worldsim.progress import Progress
 
-    clips = generate(config)
+    with Progress("generate", config.samples, quiet=given.quiet, unit="clips") as progress:
+        clips = generate(config, advance=progress.advance)
     for clip, paths in zip(clips, write(clips, given.out, given.format, scale=given.scale), strict=True):
         print(*paths, sep="\n")
         yield from _item(clip, paths, f"Sample {clip.record['sample']}", None)

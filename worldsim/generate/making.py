@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,12 +37,15 @@ class GeneratedClip:
     uncertainty: Mapping[str, NDArray[np.float32]]
 
 
-def generate(config: GenerateConfig, model: ClipGenerator | None = None) -> list[GeneratedClip]:
+def generate(
+    config: GenerateConfig, model: ClipGenerator | None = None, *, advance: Callable[[int], None] = lambda clips: None
+) -> list[GeneratedClip]:
     """Makes the clips, `config.samples` of them.
 
     Args:
         config: What is wanted.
         model: A loaded checkpoint; None = loaded as the settings say.
+        advance: Told when a clip is made.
 
     Raises:
         ConfigError: For settings, prompts or actions that do not fit.
@@ -55,6 +58,7 @@ def generate(config: GenerateConfig, model: ClipGenerator | None = None) -> list
     for sample in range(config.samples):
         task = make_task(config, model, sample)
         clips.append(_best(config, model, searched(config, model, task, sample), sample))
+        advance(1)
     return clips
 
 
