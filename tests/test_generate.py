@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -469,3 +470,11 @@ def assert_links(folder):
     for link in links:
         assert (folder / link).is_file(), link
     return page
+
+
+def test_the_page_runs(checkpoint, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs/generate.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace('checkpoint="tiny"', f'checkpoint="{checkpoint}"'), "docs/generate.md", "exec"), {})
+    assert (tmp_path / "clips" / "text-1.npz").is_file()
