@@ -6,9 +6,9 @@ test of attention, text or actions could fail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from worldsim.model.checkpoint import CheckpointConfig, save_checkpoint
 from worldsim.model.codec import CodecConfig, VideoCodec
 from worldsim.model.dit import DiT, DiTConfig
 from worldsim.model.text import CAPTION_WORDS
+
+Module = TypeVar("Module", bound=nn.Module)
 
 SPACE: Mapping[str, Any] = {
     "type": "dict",
@@ -44,28 +46,32 @@ DIT: Mapping[str, Any] = {
 }
 
 
-def stir(module: nn.Module, seed: int, size: float = 1.0) -> nn.Module:
-    """Draws every parameter anew: matrices as He et al. would, scaled by `size`, vectors small. In evaluation mode."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+def stir(make: Callable[[], Module], seed: int, size: float = 0.5) -> Module:
+    """Makes a module whose every parameter is random, by seed; in evaluation mode.
+
+    Args:
+        make: Its constructor.
+        seed: Of all draws.
+        size: Of what is added to each parameter, in units of the usual initialisation of its matrix.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        module = make()
         for parameter in module.parameters():
             fan = parameter.numel() / max(len(parameter), 1) if parameter.ndim > 1 else 25
-            parameter += size * torch.randn(parameter.shape, generator=generator) / max(fan, 1) ** 0.5
+            parameter += size * torch.randn(parameter.shape) / max(fan, 1) ** 0.5
     return module.eval()
 
 
 def small_codec(seed: int = 1, **settings: Any) -> VideoCodec:
     """A codec with random weights; `settings` of `CodecConfig`."""
-    codec = stir(VideoCodec(CodecConfig(**{**CODEC, **settings})), seed, 0.5)
-    assert isinstance(codec, VideoCodec)
-    return codec
+    return stir(lambda: VideoCodec(CodecConfig(**{**CODEC, **settings})), seed)
 
 
 def small_dit(seed: int = 2, **settings: Any) -> DiT:
     """A transformer with random weights; `settings` of `DiTConfig`."""
     config = DiTConfig(**{**DIT, **settings})
-    dit = stir(DiT(config, actions.count(config.action_space)), seed, 0.5)
-    assert isinstance(dit, DiT)
+    dit = stir(lambda: DiT(config, actions.count(config.action_space)), seed)
     with torch.no_grad():  # frames that are fed back must not grow without end, nor errors of rounding
         for module in (dit.keep, dit.final, dit.final_modulate):
             module.weight *= 0.2

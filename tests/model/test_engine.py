@@ -45,7 +45,7 @@ def play(worlds: Worlds, steps: int, first: int = 0) -> Tensor:
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-4) -> None:
-    assert float((a - b).abs().max()) < tolerance
+    assert float((a - b).detach().abs().max()) < tolerance
 
 
 # ----------------------------------------------------------------------------------------------- cache = recompute
