@@ -28,7 +28,7 @@ from worldsim.model.engine import director
 from worldsim.model.engine.director import AHEAD, Take
 from worldsim.model.engine.sampler import SamplerConfig
 from worldsim.model.engine.worlds import Worlds
-from worldsim.model.text.words import Vocabulary
+from worldsim.model.text.words import Vocabulary, fit
 from worldsim.trees import ArrayTree
 from worldsim.types import Frames
 
@@ -128,8 +128,11 @@ class ClipGenerator:
             self.sampler = SamplerConfig(steps=int(steps or self.info.steps), text_guidance=float(guidance))
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        self.device = torch.device(device)
-        self._codec, self._dit = loaded.codec.to(self.device), loaded.dit.to(self.device)
+        try:
+            self.device = torch.device(device)
+            self._codec, self._dit = loaded.codec.to(self.device), loaded.dit.to(self.device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            raise ConfigError(f"device {device!r} cannot be used here ({str(error)[:200]}): take cpu") from error
         config = self._dit.config
         self.window, self.unit = config.window, SPACE * config.patch
         self.action_space: gym.Space[Any] = spaces.build(dict(config.action_space))
@@ -144,20 +147,29 @@ class ClipGenerator:
         """How many frames before a gap, at least 1, lie with it and the end within one window, as in training."""
         return max(1, self.window - gap - min(ends, AHEAD))
 
+    def dropped(self, prompt: str) -> int:
+        """How many clauses at the end of a caption do not fit into the model's prompts, and are not read."""
+        return 0 if self._words is None else fit(prompt, self._dit.config.text_length)[1]
+
     def make(self, shot: Shot, seeds: Sequence[int]) -> Made:
         """Makes the clips; each depends on its own seed, prompt and actions only.
 
         Raises:
             ShapeError: For a size that does not split into patches, known frames of another size, actions of another
                 space.
-            ConfigError: For a word that the checkpoint does not know.
+            ConfigError: For a word that the checkpoint does not know, or if memory is short.
             UnsupportedError: For a prompt, or a clip from nothing, if it was trained without text.
         """
         self._check(shot, seeds)
-        parts = [
-            self._finish(shot, self._take(shot.rows(i, i + _AT_A_TIME), seeds[i : i + _AT_A_TIME]))
-            for i in range(0, shot.batch, _AT_A_TIME)
-        ]
+        parts = []
+        try:
+            for i in range(0, shot.batch, _AT_A_TIME):
+                parts.append(self._finish(shot, self._take(shot.rows(i, i + _AT_A_TIME), seeds[i : i + _AT_A_TIME])))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise ConfigError(
+                f"out of memory on {self.device} with {shot.batch} clips of {shot.frames} frames, {shot.size[0]}x"
+                f"{shot.size[1]}: ask for fewer or smaller ones (--best-of, --frames, --size; {error})"
+            ) from error
         return Made(
             frames=np.concatenate([part.frames for part in parts]),
             drawn=parts[0].drawn,

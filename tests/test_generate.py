@@ -194,6 +194,13 @@ def test_guidance_pulls_to_the_prompt(config, model):
     assert np.array_equal(generate(silent, guided)[0].frames, generate(silent, plain)[0].frames)
 
 
+def test_clauses_that_do_not_fit_are_counted(config, model):
+    many = "; ".join(["in the arena", *["a red chest close by to the left"] * 6])
+    (clip,) = generate(replace(config, prompt=many, expand="none"), model)
+    assert clip.record["clauses_dropped"] == 2, "4 + 9 x 4 tokens are 40"
+    assert generate(config, model)[0].record["clauses_dropped"] == 0
+
+
 @pytest.mark.parametrize("size", [(16, 16), (48, 16), (16, 64)])
 def test_any_size(config, model, size):
     assert generate(replace(config, size=size), model)[0].frames.shape == (5, *size, 3)
@@ -381,6 +388,15 @@ def test_what_does_not_fit_is_said(config, model, clips, tmp_path, checkpoint):
         make_model(replace(config, checkpoint="tinny"))
 
 
+def test_too_little_memory_is_said(config, model, monkeypatch):
+    def full(*args):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(model, "_finish", full)
+    with pytest.raises(ConfigError, match=r"out of memory on cpu with 1 clips of 5 frames.*no room"):
+        generate(config, model)
+
+
 def test_pictures_are_cut_and_scaled(tmp_path):
     picture = np.zeros((40, 100, 3), np.uint8)
     picture[:, 30:70] = 200
@@ -446,6 +462,11 @@ def test_command_line(checkpoint, tmp_path, capsys):
     assert "does not end in a format" in capsys.readouterr().err
     assert main([*common, "--mode", "extend", "--clip", str(tmp_path / "x.mp4"), "--out", str(out)]) == 1
     assert "no file" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main([*common, "--out", str(tmp_path / "file")]) == 1
+    assert main([*common, "--scale", "0", "--out", str(out)]) == 2
+    assert main([*common, "--device", "nowhere", "--out", str(out)]) == 2
+    assert "device 'nowhere' cannot be used" in capsys.readouterr().err
     only = tmp_path / "only"
     assert main([*common, "--format", "npz", "--out", str(only)]) == 0
     assert not (only / "index.html").exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from worldsim.arrays import storing
 from worldsim.cli.arguments import parse
 from worldsim.errors import ConfigError
 
@@ -102,6 +104,10 @@ def generate_command(args: Sequence[str]) -> int:
 
     suffixes = check_formats(given.format)
     config = to_config(given)
+    if given.scale < 1:
+        raise ConfigError(f"--scale must be a whole number from 1, got {given.scale}")
+    with storing(given.out):  # before an hour of work
+        given.out.mkdir(parents=True, exist_ok=True)
     if given.gallery and not set(suffixes) & set(_SHOWN):
         raise ConfigError(f"a page shows {', '.join(s[1:] for s in _SHOWN)}: give one of them as --format")
     items = list(_showcase(config, given) if given.gallery else _clips(config, given))
@@ -131,6 +137,8 @@ def _clips(config: GenerateConfig, given: GenerateArgs) -> Iterator[GalleryItem]
 
     with Progress("generate", config.samples, quiet=given.quiet, unit="clips") as progress:
         clips = generate(config, advance=progress.advance)
+    if lost := max(clip.record["clauses_dropped"] for clip in clips):
+        print(f"note: the last {lost} clauses of a caption did not fit, and were not read", file=sys.stderr)
     for clip, paths in zip(clips, write(clips, given.out, given.format, scale=given.scale), strict=True):
         print(*paths, sep="\n")
         yield from _item(clip, paths, f"Sample {clip.record['sample']}", None)

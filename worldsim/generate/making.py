@@ -163,6 +163,7 @@ def _record(
             "mode": config.mode,
             "sample": sample,
             "prompt_given": config.prompt,
+            "clauses_dropped": model.dropped(task.prompt),
             "size": list(shot.size),
             "frames": len(drawn),
             "drawn": [[int(a), int(b)] for a, b in zip(edges[::2], edges[1::2], strict=True)],
