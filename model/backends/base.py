@@ -119,7 +119,7 @@ def make_backend(name: str, codec: VideoCodec, dit: DiT, sampler: SamplerConfig)
 def _eager(codec: VideoCodec, dit: DiT, sampler: SamplerConfig) -> Backend:
     decoder = DecoderNet(packed(codec))
     make: Maker = lambda batch, places: packed(FrameNet(dit, sampler, places).eval())  # noqa: E731
-    return Backend("eager", codec, Player(dit, dit.config, sampler, make), lambda latents: decoder)
+    return Backend("eager", codec, Player(packed(dit), dit.config, sampler, make), lambda latents: decoder)
 
 
 def _compile(codec: VideoCodec, dit: DiT, sampler: SamplerConfig) -> Backend:
