@@ -75,12 +75,12 @@ class Recipe:
     summary: str = ""
     play: PlayConfig = PlayConfig()
     data: tuple[DataConfig, ...] = (DataConfig(),)
-    codec: CodecConfig = CodecConfig()
-    codec_loss: CodecLossConfig = CodecLossConfig()
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    codec_loss: CodecLossConfig = field(default_factory=CodecLossConfig)
     codec_training: StageConfig
     codec_episodes: int = 1536
-    dit: DiTConfig = DiTConfig()
-    dit_loss: DiTLossConfig = DiTLossConfig()
+    dit: DiTConfig = field(default_factory=DiTConfig)
+    dit_loss: DiTLossConfig = field(default_factory=DiTLossConfig)
     dit_training: StageConfig
     text: bool = True
     context: int = 8
@@ -107,8 +107,8 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise UnknownNameError(
-            f"no recipe is called {str(name)!r}.{nearest(str(name), recipe_names())} Known: {', '.join(recipe_names())}; "
-            "a file is given as path/to/recipe.yaml."
+            f"no recipe is called {str(name)!r}.{nearest(str(name), recipe_names())} Known: {', '.join(recipe_names())};"
+            " a file is given as path/to/recipe.yaml."
         )
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -154,10 +154,10 @@ def describe(recipe: Recipe, world: int = 1) -> list[str]:
         tokens = f", {size.tokens} tokens a frame" if size.tokens else ""
         parts = f" in {stage.accumulate} parts" if stage.accumulate > 1 else ""
         lines += [
-            f"  {size.name}: {size.parameters / 1e6:.1f} M parameters{tokens}; {stage.steps:,} steps of {stage.batch} clips "
-            f"of {stage.frames} frames{parts}",
-            f"    memory in each of {world} process(es): {size.state / 1e9:.2f} GB weights, gradients, optimizer and mean"
-            f" + {size.activations / 1e9:.2f} GB activations of {size.clips} clip(s)",
+            f"  {size.name}: {size.parameters / 1e6:.1f} M parameters{tokens}; {stage.steps:,} steps of {stage.batch} "
+            f"clips of {stage.frames} frames{parts}",
+            f"    memory in each of {world} process(es): {size.state / 1e9:.2f} GB weights, gradients, optimizer and "
+            f"mean + {size.activations / 1e9:.2f} GB activations of {size.clips} clip(s)",
         ]
     total = sum(size.parameters for size in sizes)
     lines.append(f"  together {total / 1e6:.1f} M parameters, {2 * total / 1e6:.0f} MB in bfloat16")

@@ -162,8 +162,8 @@ def train_codec(job: Training) -> tuple[VideoCodec, StageResult] | None:
     )
     if not result.finished:
         return None
-    # The statistics of the latents are measured once and kept: measured on another machine they might differ in the last
-    # bit, and the transformer would go on with other latents than it began with.
+    # The statistics of the latents are measured once and kept: measured on another machine they might differ in the
+    # last bit, and the transformer would go on with other latents than it began with.
     kept = folder / "codec.safetensors"
     if job.workers.main and (result.stepped or not kept.is_file()):
         task.finish()
@@ -294,4 +294,6 @@ def _take(path: Path, codec: VideoCodec) -> None:
     try:
         codec.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise StoreError(f"{path} does not hold the codec of this recipe ({error}); delete it, and run again") from error
+        raise StoreError(
+            f"{path} does not hold the codec of this recipe ({error}); delete it, and run again"
+        ) from error

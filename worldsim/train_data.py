@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from worldsim.model.recipe import DataConfig, Recipe
     from worldsim.model.training.data import ClipSource
 
-#: Bytes of frames that the codec's clips may take in memory; beyond it they are read from disk. Part of what decides the
-#: order of the clips, so it never depends on the machine.
+#: Bytes of frames that the codec's clips may take in memory; beyond it they are read from disk. Part of what decides
+#: the order of the clips, so it never depends on the machine.
 MAX_MEMORY = 4 << 30
 
 
@@ -109,23 +109,30 @@ def given_data(recipe: Recipe, folders: Sequence[Path], validation: Sequence[Pat
     for folder in held:
         if not (folder / store.INDEX).is_file():
             raise ConfigError(
-                f"{folder} is no dataset: training needs held-out episodes beside the data; name them with --validation, "
-                f"or make them with `worldsim collect --split validation --out {folder}`"
+                f"{folder} is no dataset: training needs held-out episodes beside the data; name them with "
+                f"--validation, or make them with `worldsim collect --split validation --out {folder}`"
             )
     infos = [store.read_info(folder) for folder in folders]
     for own, other, theirs in zip(folders, held, map(store.read_info, held), strict=True):
         info = store.read_info(own)
         if theirs.size != info.size or theirs.action_space != info.action_space:
             raise ConfigError(
-                f"{other} does not fit {own}: frames of {theirs.size} and {info.size}, and the actions must be of one space"
+                f"{other} does not fit {own}: frames of {theirs.size} and {info.size}, and the actions must be of one "
+                "space"
             )
         if info.action_space != infos[0].action_space:
-            raise ConfigError(f"{own} and {folders[0]} have different action spaces: train on one environment at a time")
+            raise ConfigError(
+                f"{own} and {folders[0]} have different action spaces: train on one environment at a time"
+            )
     ours = tuple(d.share for d in recipe.data)
     shares = ours if len(ours) == len(folders) else tuple(float(info.episodes) for info in infos)
     sets = tuple(
         replace(
-            recipe.data[0], size=info.size, episodes=info.episodes, validation=store.read_info(other).episodes, share=share
+            recipe.data[0],
+            size=info.size,
+            episodes=info.episodes,
+            validation=store.read_info(other).episodes,
+            share=share,
         )
         for info, other, share in zip(infos, held, shares, strict=True)
     )

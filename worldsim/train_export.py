@@ -86,14 +86,17 @@ def readme(config: CheckpointConfig) -> str:
     recipe = c["recipe"]
     sizes = ", ".join(f"{h}x{w}" for h, w in config.sizes)
     figures = "\n".join(f"| {name} | {value:.2f} dB |" for name, value in sorted(c["validation"]["dit"].items()))
+    arguments = ", ".join(f"{k}={v}" for k, v in config.env_args.items()) or "no arguments"
+    versions = ", ".join(f"{name} {version}" for name, version in c["versions"].items())
+    codec = c["validation"]["codec"]
     spent = ", ".join(f"{name} {c['steps'][name]:,} steps in {c['seconds'][name]:,.0f} s" for name in c["steps"])
     started = f"\nIt started from the weights of checkpoint `{c['init'][:12]}`." if c["init"] else ""
     return f"""# {config.name}
 
 {recipe["summary"] or "A latent diffusion transformer that is played."}
 
-- Plays `{config.env}` ({", ".join(f"{k}={v}" for k, v in config.env_args.items()) or "no arguments"}) at {config.fps:g} frames a
-  second, frames of {sizes}, {config.steps} denoising steps a frame, from {config.context} frames of context.
+- Plays `{config.env}` ({arguments}) at {config.fps:g} frames a second, frames of {sizes}.
+- {config.steps} denoising steps a frame, from {config.context} frames of context.
 - Everything it draws is generated: it may be wrong, and it knows no world but the one that it was trained on.
 
 ```python
@@ -105,11 +108,11 @@ model = LatentSimulator("path/of/this/folder")
 ## How it was made
 
 Seed {c["seed"]}, data {c["data"][:12]}, {spent}, {c["processes"]} process(es).{started}
-worldsim {c["versions"]["worldsim"]}, torch {c["versions"]["torch"]}, numpy {c["versions"]["numpy"]}, Python {c["versions"]["python"]}.
+With {versions}.
 
 ## On validation worlds
 
-The codec's round trip: {c["validation"]["codec"]["psnr"]:.2f} dB at {c["validation"]["codec"]["compression"]:.0f} times fewer numbers.
+The codec's round trip: {codec["psnr"]:.2f} dB at {codec["compression"]:.0f} times fewer numbers.
 Rollouts from starts that move, PSNR against the truth; `stepsK@h`: K denoising steps, h frames ahead; `copy`: the last
 context frame; `shuffled`: with the actions of another world.
 

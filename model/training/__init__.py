@@ -1,0 +1,1 @@
+"""Training: tasks, loop, states on disk, processes."""

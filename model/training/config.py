@@ -7,7 +7,6 @@ from typing import Literal
 
 from worldsim.errors import ConfigError
 
-
 _LEAST = {"steps": 0, "batch": 1, "frames": 1, "accumulate": 1, "warmup": 0, "validate_every": 1}
 
 
@@ -65,8 +64,8 @@ class StageConfig:
         parts = world * self.accumulate
         if self.batch % parts:
             raise ConfigError(
-                f"a batch of {self.batch} clips cannot be dealt out to {world} processes in {self.accumulate} parts each: "
-                f"set batch to a multiple of {parts}"
+                f"a batch of {self.batch} clips cannot be dealt out to {world} processes in {self.accumulate} parts each:"
+                f" set batch to a multiple of {parts}"
             )
         return self.batch // parts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worldsim.model.training.masks import MaskConfig
 
@@ -21,7 +21,7 @@ class DiTLossConfig:
         heads: Weight of reward and end.
     """
 
-    masks: MaskConfig = MaskConfig()
+    masks: MaskConfig = field(default_factory=MaskConfig)
     text_drop: float = 0.4
     shortcut_from: float = 0.3
     rollout_from: float = 0.85

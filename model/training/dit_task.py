@@ -58,7 +58,12 @@ class DiTLoss(nn.Module):
         start = (batch["signal"] < 0.25) & (asked > 0) & batch["has_previous"]
         hard = (error * start).sum() / start.sum().clamp_min(1)
         total = frame + self.config.heads * (reward + end)
-        return total, {"frame": frame.detach(), "from_noise": hard.detach(), "reward": reward.detach(), "end": end.detach()}
+        return total, {
+            "frame": frame.detach(),
+            "from_noise": hard.detach(),
+            "reward": reward.detach(),
+            "end": end.detach(),
+        }
 
     def _text(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """(B, F, R, D): the prompt is in force from frame `text_from` on."""
@@ -98,8 +103,8 @@ class DiTLoss(nn.Module):
     def _own(self, batch: Mapping[str, Tensor], grid: Grid, text: Tensor | None, depth: int) -> Tensor:
         """Latents in which frames are the network's own predictions, up to `depth` in a row, all frames at once.
 
-        Each pass predicts every frame in one step from noise, with the pass before as the latents before; after n passes
-        a frame's input has gone through the network n times. It is a rollout of n steps from every frame of the clip,
+        Each pass predicts every frame in one step from noise, with the pass before as the latents before; after n
+        passes a frame's input has gone through the network n times. It is a rollout of n steps from every frame of the clip,
         for the price of n passes (Jacobi iteration; the aim is that of Self Forcing, arXiv:2506.08009).
         """
         latents, zero = batch["clean"], torch.zeros_like(batch["signal"])
@@ -189,9 +194,7 @@ class DiTTask:
         rng = seeding.generator("questions", *key)
         generator = torch.Generator().manual_seed(seeding.hash_seed("noise", *key))
         share = step / max(stage.steps, 1)
-        masks = draw_masks(
-            rng, size, frames, config.window, self.loss.masks, shortcut=share >= self.loss.shortcut_from
-        )
+        masks = draw_masks(rng, size, frames, config.window, self.loss.masks, shortcut=share >= self.loss.shortcut_from)
         tokens, grid = pad([c.tokens for c in clips], [c.size for c in clips], config.patch)
         actions, has_action, reward, end = _actions(clips, masks, config.action_scale)
         back = torch.from_numpy(masks.backward)
@@ -238,9 +241,7 @@ class DiTTask:
         return self._picture
 
 
-def _actions(
-    clips: Sequence[LatentClips], masks: Masks, scale: tuple[float, ...]
-) -> tuple[Any, Any, Any, Any]:
+def _actions(clips: Sequence[LatentClips], masks: Masks, scale: tuple[float, ...]) -> tuple[Any, Any, Any, Any]:
     """Scaled features (B, F, A) of the action that leads to each frame, whether there is one, reward and end."""
     raw = np.concatenate([c.actions for c in clips])
     b, steps, a = raw.shape
@@ -262,9 +263,7 @@ def _prompts(
 ) -> tuple[list[str], Any]:
     """A prompt for each clip and the frame from which it holds: some clauses of what is true at that frame."""
     texts, since = [], []
-    for row, (captions, back) in enumerate(
-        zip((c for clip in clips for c in clip.captions), masks.backward, strict=True)
-    ):
+    for captions, back in zip((c for clip in clips for c in clip.captions), masks.backward, strict=True):
         frame = 0 if rng.random() < 0.5 else int(rng.integers(len(captions)))
         text = captions[len(captions) - 1 - frame] if back else captions[frame]
         texts.append("" if rng.random() < drop else some_clauses(text, rng))

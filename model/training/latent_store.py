@@ -120,7 +120,10 @@ def open_latents(place: Path) -> LatentRecording:
         arrays: dict[str, NDArray[Any]] = {n: np.load(place / f"{n}.npy", allow_pickle=False) for n in _ARRAYS[1:]}
         tokens = np.load(place / "tokens.npy", mmap_mode="c", allow_pickle=False)  # "c": torch wants writable memory
         return LatentRecording(
-            tokens=torch.from_numpy(tokens), table=tuple(meta["table"]), size=(meta["size"][0], meta["size"][1]), **arrays
+            tokens=torch.from_numpy(tokens),
+            table=tuple(meta["table"]),
+            size=(meta["size"][0], meta["size"][1]),
+            **arrays,
         )
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{place} does not hold whole latents ({error}); delete it, and it is made again") from error
@@ -161,8 +164,8 @@ def _append(path: Path, array: NDArray[Any], done: int, total: int) -> None:
         shape, _, dtype = np.lib.format.read_array_header_2_0(file)
         if shape[1:] != array.shape[1:] or dtype != array.dtype:
             raise StoreError(
-                f"{path}: a shard gives {array.shape[1:]} {array.dtype}, those before {shape[1:]} {dtype}; the shards of "
-                "a dataset must have one length and one size"
+                f"{path}: a shard gives {array.shape[1:]} {array.dtype}, those before {shape[1:]} {dtype}; the shards "
+                "of a dataset must have one length and one size"
             )
         file.seek(file.tell() + done * array[:1].nbytes)
         file.truncate()

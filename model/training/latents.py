@@ -94,9 +94,14 @@ class LatentClips:
 
 
 def draw_clips(
-    recordings: Sequence[LatentRecording], shares: Sequence[float], *, frames: int, size: int, seed: tuple[str | int, ...]
+    recordings: Sequence[LatentRecording],
+    shares: Sequence[float],
+    *,
+    frames: int,
+    size: int,
+    seed: tuple[str | int, ...],
 ) -> list[LatentClips]:
-    """`size` clips of `frames` latents from recordings of several sizes, by their shares; one entry a size that came up.
+    """`size` clips of `frames` latents from recordings of several sizes, by their shares; one entry for each size.
 
     Raises:
         ConfigError: If no episode of a recording is long enough.

@@ -1,7 +1,7 @@
 """The training loop, the same for codec and transformer: steps, savings, validation, log.
 
-A step depends on the weights, the optimizer's state and the seed (seed, stage, step, part) only. So a run that is killed
-and goes on from its last saving has the losses of one that was never stopped, bit by bit.
+A step depends on the weights, the optimizer's state and the seed (seed, stage, step, part) only. So a run that is
+killed and goes on from its last saving has the losses of one that was never stopped, bit by bit.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def run_stage(
     torch.manual_seed(run.seed)
     trained, called = workers.wrap(task.module, unused=task.unused)
     if run.compile:
-        called = torch.compile(called)  # type: ignore[assignment]
+        compile_parts(called)
     optimizer = make_optimizer(trained, config, task.plain)
     ema = Ema(trained, config.ema)
     place = folder / "state"
@@ -161,6 +161,13 @@ def run_stage(
     )
 
 
+def compile_parts(module: nn.Module) -> None:
+    """Compiles in place: each layer of a list, which all share one compilation, or the whole where there are none."""
+    layers = [layer for found in module.modules() if isinstance(found, nn.ModuleList) for layer in found]
+    for part in layers or [module]:
+        part.compile()
+
+
 def backward(
     called: nn.Module, parts: list[Batch], config: StageConfig, workers: Workers
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -186,9 +193,7 @@ def forward(module: nn.Module, batch: Batch, config: StageConfig) -> tuple[Tenso
 
 
 @contextlib.contextmanager
-def batches(
-    task: Task, config: StageConfig, workers: Workers, start: int
-) -> Iterator[Callable[[int], list[Batch]]]:
+def batches(task: Task, config: StageConfig, workers: Workers, start: int) -> Iterator[Callable[[int], list[Batch]]]:
     """Gives a function from a step to its parts for this process; with a GPU they are made while it computes."""
     parts = config.accumulate
     world = workers.world * parts
@@ -247,7 +252,7 @@ def check_finite(loss: Tensor, norm: Tensor, name: str, step: int) -> None:
     """Raises DivergedError for a loss or gradient that is not finite: the last saving is still good."""
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise DivergedError(
-            f"the {name} stage has a loss of {float(loss)} and a gradient norm of {float(norm)} at step {step}; expected "
-            f"finite numbers. The last saved state is good: lower lr or clip (--set {name}_training.lr=...), or try "
+            f"the {name} stage has a loss of {float(loss)} and a gradient norm of {float(norm)} at step {step}; "
+            f"expected finite numbers. The last saved state is good: lower lr or clip (--set {name}_training.lr=...), or try "
             f"--set {name}_training.precision=fp32, in a new --out"
         )

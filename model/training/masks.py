@@ -77,7 +77,7 @@ def draw_masks(
     has_previous = np.broadcast_to(i > 0, (batch, frames)).copy()
     backward = np.zeros(batch, bool)
     signal = rng.random((batch, frames), dtype=np.float32)
-    few = int(round(config.shortcut * batch)) if shortcut else 0
+    few = round(config.shortcut * batch) if shortcut else 0
     level = np.full((batch, frames), 3, np.int64)
     for b in range(batch):
         if b < few:

@@ -1,7 +1,7 @@
 """How good a transformer is at play: rollouts from validation clips that move, in dB against the truth.
 
-The same figures decide whether a checkpoint may be released (docs/model.md): against the last context frame (copy-last),
-and with true actions against those of another world (shuffled).
+The same figures decide whether a checkpoint may be released (docs/model.md): against the last context frame
+(copy-last), and with true actions against those of another world (shuffled).
 """
 
 from __future__ import annotations

@@ -93,7 +93,9 @@ def load(
 
     Args:
         folder: The state.
-        module, ema, optimizer: Are set.
+        module: Gets the weights.
+        ema: Gets the mean.
+        optimizer: Gets its own state.
         settings: What the state must have been made with, as plain values; None = whatever.
 
     Raises:

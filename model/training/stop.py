@@ -1,4 +1,4 @@
-"""When to leave: a cap on the wall clock, and the signals that ask a process to end. A training saves before it leaves."""
+"""When to leave: a cap on the wall clock, and signals that ask a process to end. A training saves before it leaves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, Self
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class OutOfTime(Exception):
-    """Raised within `Stop.interrupting` when it is time to leave."""
+class OutOfTime(KeyboardInterrupt):
+    """Raised within `Stop.interrupting` when it is time to leave; like an interrupt, no `except Exception` stops it."""
 
 
 class Stop:
-    """`with Stop(seconds) as stop: ... if stop.over(): ...`
+    """Says when it is time to leave: `with Stop(seconds) as stop: ... if stop.over(): ...`.
 
     The clock runs from the moment the object is made, over everything that is done with it. Signals are noted from
     `__enter__` to `__exit__`, on the main thread; elsewhere only the clock counts. A second signal ends the process at
@@ -29,7 +29,7 @@ class Stop:
         """`seconds` is the cap; None = none."""
         self.seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
-        self._asked = False
+        self._asked = self._by_clock = False
         self._raising = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -39,8 +39,8 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """Whether a signal came."""
-        return self._asked
+        """Whether a signal came from outside."""
+        return self._asked and not self._by_clock
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -63,10 +63,7 @@ class Stop:
         if self._before:
             self._raising = True
             if self._end is not None:
-                main = threading.main_thread().ident or 0
-                timer = threading.Timer(
-                    max(0.0, self._end - time.monotonic()), lambda: signal.pthread_kill(main, signal.SIGTERM)
-                )
+                timer = threading.Timer(max(0.0, self._end - time.monotonic()), self._ring)
                 timer.daemon = True
                 timer.start()
         try:
@@ -75,6 +72,10 @@ class Stop:
             self._raising = False
             if timer is not None:
                 timer.cancel()
+
+    def _ring(self) -> None:
+        self._by_clock = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._asked:

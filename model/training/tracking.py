@@ -70,8 +70,9 @@ class Tracker:
         return {"sums": self.sums, "count": self.count}
 
     def figures(self, step: int, figures: Mapping[str, float], picture: Any) -> None:
-        """Writes validation figures and the picture."""
-        self._write(step, {f"validation/{k}": v for k, v in figures.items()})
+        """Writes validation figures and the picture, where there are any."""
+        if figures:
+            self._write(step, {f"validation/{k}": v for k, v in figures.items()})
         if picture is not None and self._main:
             import cv2
 

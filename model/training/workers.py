@@ -1,7 +1,7 @@
 """One process or several: how a module is spread over them, and how they stay in step.
 
 - `Workers`: one process.
-- `Replicas`: each process has the whole module and a share of the batch; gradients are averaged (DistributedDataParallel).
+- `Replicas`: each process has the whole module and a share of the batch; gradients are averaged (torch's DDP).
 - `Shards`: each process has a share of every parameter, of its gradient and of its optimizer state, and gathers a layer
   when it is needed (FSDP2, `torch.distributed.fsdp.fully_shard`): for networks that do not fit into one device.
 
@@ -84,7 +84,9 @@ class Replicas(Workers):
     def wrap(self, module: nn.Module, *, unused: bool) -> tuple[nn.Module, nn.Module]:
         """See `Workers`."""
         places = [torch.device(self.device)] if self.device.startswith("cuda") else None
-        with warnings.catch_warnings():  # its successor, `forward_sync_buffers`, is younger than the oldest torch allowed
+        with (
+            warnings.catch_warnings()
+        ):  # its successor, `forward_sync_buffers`, is younger than the oldest torch allowed
             warnings.simplefilter("ignore", FutureWarning)
             called = nn.parallel.DistributedDataParallel(
                 module, device_ids=places, broadcast_buffers=False, find_unused_parameters=unused
@@ -94,7 +96,7 @@ class Replicas(Workers):
     @contextlib.contextmanager
     def accumulating(self, called: nn.Module) -> Iterator[None]:
         """See `Workers`."""
-        wrapped: Any = getattr(called, "_orig_mod", called)  # torch.compile puts the module there
+        wrapped: Any = called
         with wrapped.no_sync():
             yield
 
@@ -143,7 +145,7 @@ class Shards(Replicas):
     @contextlib.contextmanager
     def accumulating(self, called: nn.Module) -> Iterator[None]:
         """See `Workers`."""
-        sharded: Any = getattr(called, "_orig_mod", called)
+        sharded: Any = called
         sharded.set_requires_gradient_sync(False)
         try:
             yield
@@ -167,9 +169,7 @@ def laid_out(value: Tensor, like: Tensor) -> Tensor:
         from torch.distributed.tensor import distribute_tensor
 
         shards: Any = like
-        return distribute_tensor(
-            value.to(shards.device), shards.device_mesh, shards.placements, src_data_rank=None
-        )
+        return distribute_tensor(value.to(shards.device), shards.device_mesh, shards.placements, src_data_rank=None)
     return torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
