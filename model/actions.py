@@ -70,7 +70,7 @@ def _encode(value: NDArray[Any], leaf: Mapping[str, Any], path: tuple[str, ...])
         _inside(value, index, n, path)
         if n == 2:
             return index[..., None].astype(np.float32)
-        return (index[..., None] == np.arange(n)).astype(np.float32)
+        return np.asarray(index[..., None] == np.arange(n), np.float32)
     if kind == "multidiscrete":
         nvec = np.asarray(leaf["nvec"])
         index = (value - np.asarray(leaf.get("start", 0))).astype(np.int64)

@@ -176,7 +176,8 @@ class VideoCodec(nn.Module):
         self.latent_std.copy_(std.clamp_min(1e-3))
 
     def _squash(self, features: Tensor) -> Tensor:
-        return torch.tanh(self.encoder.to_latent(features.flatten(0, 1))).unflatten(0, features.shape[:2])
+        latents = torch.tanh(self.encoder.to_latent(features.flatten(0, 1)))
+        return torch.unflatten(latents, 0, features.shape[:2])
 
     def _standardise(self, latents: Tensor) -> Tensor:
         return (latents - self.latent_mean.view(-1, 1, 1)) / self.latent_std.view(-1, 1, 1)

@@ -72,7 +72,8 @@ def _attend_in_bfloat16(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) ->
         scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
         if mask is not None:
             scores = scores + mask
-        return scores.softmax(dim=-1) @ v
+        out: Tensor = scores.softmax(dim=-1) @ v
+        return out
 
 
 def attend_space(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -80,7 +81,7 @@ def attend_space(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor
     b, f = q.shape[:2]
     if mask is not None:
         mask = mask.repeat_interleave(f, dim=0)
-    return attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), mask).unflatten(0, (b, f))
+    return torch.unflatten(attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), mask), 0, (b, f))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,8 @@ class MaskedHistory:
         q, k = rotate(q, *self.turn), rotate(k, *self.turn)
         b, f, m = q.shape[:3]
         if self.full:
-            return attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), self.mask).unflatten(1, (f, m))
+            seen = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), self.mask)
+            return torch.unflatten(seen, 1, (f, m))
         mask = self.mask if self.mask.shape[0] == 1 else self.mask.repeat_interleave(m, dim=0)
         q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # (B * M, F, heads, head)
-        return attend(q, k, v, mask).unflatten(0, (b, m)).transpose(1, 2)
+        return torch.unflatten(attend(q, k, v, mask), 0, (b, m)).transpose(1, 2)

@@ -42,4 +42,5 @@ class Layer(nn.Module):
             q, k, v = self.over_time.split(self.norm(x) * (1 + scale) + shift, turn)
             x = x + (1 + gate) * self.over_time.out(history.attend(self.index, q, k, v).flatten(-2))
         a, b = self.up(self.norm(x) * (1 + scale2) + shift2).chunk(2, dim=-1)
-        return x + (1 + gate2) * self.down(F.silu(a) * b)
+        out: Tensor = x + (1 + gate2) * self.down(F.silu(a) * b)
+        return out

@@ -35,4 +35,5 @@ class TextEncoder(nn.Module):
             x = layer(x, src_key_padding_mask=padding)
         queries = self.queries.expand(len(words), -1, -1)
         pooled, _ = self.pool(queries, x, x, key_padding_mask=padding, need_weights=False)
-        return self.out(pooled) * (~empty)[:, None, None]
+        out: Tensor = self.out(pooled) * (~empty)[:, None, None]
+        return out

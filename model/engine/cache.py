@@ -192,10 +192,10 @@ class CachedHistory:
         b, f, m = q.shape[:3]
         if cache.config.time_attention == "full":
             mask = None if self._all else self._mask(m, q.dtype)
-            return attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), mask).unflatten(1, (f, m))
+            return torch.unflatten(attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), mask), 1, (f, m))
         mask = None if self._all else self._mask(1, q.dtype).repeat_interleave(m, dim=0)
         q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))
-        return attend(q, k, v, mask).unflatten(0, (b, m)).transpose(1, 2)
+        return torch.unflatten(attend(q, k, v, mask), 0, (b, m)).transpose(1, 2)
 
     def frame(self, index: int) -> dict[int, tuple[Tensor, Tensor]]:
         """What one of the F frames commits, as `RingCache.push` takes it."""

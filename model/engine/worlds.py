@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -154,9 +154,9 @@ class Worlds:
 
     def _draw(self, frame: FrameInput) -> tuple[Drawn, Output, Tensor | None]:
         """Draws and commits: the frame, what the network says of it, and how far other draws spread."""
-        sampler = self.sampler
-        if isinstance(self.network, WholeFrames) and not sampler.redraws:
-            whole = self.network.whole(frame, self.grid, self.cache, sampler)
+        sampler, faster = self.sampler, cast(object, self.network)
+        if isinstance(faster, WholeFrames) and not sampler.redraws:
+            whole = faster.whole(frame, self.grid, self.cache, sampler)
             if whole is not None:
                 return *whole, None
         drawn = draw(self.network, frame, self.grid, self.cache, sampler, self.pending)
