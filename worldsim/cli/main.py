@@ -28,6 +28,7 @@ COMMANDS = {
     "train": ("worldsim.cli.train:train_command", "make a simulator from a recipe: data, codec, transformer, checkpoint"),
     "certify": ("worldsim.cli.certify:certify_command", "prove the metrics with planted faults: the response matrix"),
     "calibrate": ("worldsim.cli.calibrate:calibrate_command", "the hypothesis test: its thresholds and its own error"),
+    "bench": ("worldsim.cli.bench:bench_command", "how fast the simulator is here: back ends, parts, floor, cold start"),
     "ls": ("worldsim.cli.inspect:ls_command", "list models, envs, metrics, controllers, scenarios or runs"),
     "show": ("worldsim.cli.inspect:show_command", "what a name means, or how a run ended"),
     "doctor": ("worldsim.cli.doctor:doctor_command", "what is installed, what is missing and how to get it"),
