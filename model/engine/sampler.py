@@ -239,6 +239,8 @@ def _guide(
     tau: float,
 ) -> Tensor:
     """Moves a prediction away from what it would be without the prompt, and without the past."""
+    if config.text_guidance == 1 and config.history_guidance == 1:
+        return clean
     previous = frame.previous[:, None]
     c = condition(frame, tau, levels(config.steps), config.context_noise, text=frame.text)
     if config.text_guidance != 1 and frame.text is not None:
