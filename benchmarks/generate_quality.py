@@ -7,7 +7,8 @@ resample worlds. One row a world goes into rows.jsonl, so that the same command 
 summary is in summary.json.
 
 - join: the true clip is cut open, and the gap is filled from its two ends. Arms: the true actions in the gap; the
-  actions that the search finds; the true actions without sight of the second end (what pinning it is worth).
+  actions that the search finds; the true actions from the first end only, with the second in sight (pinned), and
+  without sight of it.
 - loop: a full turn on the spot, 10 degrees a step; the last part of it is made from the rest.
 - sizes: rollouts with the true actions from a held-out context, in the two orientations beside the square.
 - text: the first frame drawn from words alone, for two prompts that differ in a colour only. A success is that each
@@ -163,6 +164,7 @@ def _fill(
     filled = {
         "true actions": model.make(told.shot, seeds).frames[0, known : known + gap],
         "searched actions": model.make(found.shot, seeds).frames[0, known : known + gap],
+        "from one side": model.make(replace(told.shot, way="ahead"), seeds).frames[0, known : known + gap],
         "end not seen": model.make(_without_end(told.shot, known + gap), seeds).frames[0, known : known + gap],
         "cross-fade": cross_fade(first.frames[-1], second.frames[0], gap),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -47,6 +47,7 @@ class Shot:
         prompts: Frame -> a prompt for each clip, in force from that frame on; "" = none. Backwards and between two ends
             only that of frame 0 is used.
         cuts: Frames that begin anew, from the prompt alone.
+        way: Between two ends: "meet" draws from both and blends, "ahead" from the first with the second in sight.
     """
 
     size: tuple[int, int]
@@ -55,6 +56,7 @@ class Shot:
     after: Frames | None = None
     prompts: Mapping[int, Sequence[str]] = field(default_factory=dict)
     cuts: Collection[int] = ()
+    way: Literal["meet", "ahead"] = "meet"
 
     @property
     def frames(self) -> int:
@@ -177,20 +179,24 @@ class ClipGenerator:
             codec=np.concatenate([part.codec for part in parts]),
         )
 
-    def landings(self, shot: Shot, seeds: Sequence[int]) -> NDArray[np.float32]:
-        """(B,) how far, in latents, the last drawn frame of each clip lies from the first frame of the end.
+    def misses(self, shot: Shot, seeds: Sequence[int]) -> NDArray[np.float32]:
+        """(B,) how badly each clip meets its end, in latents: how far its actions are from leading there.
+
+        With the way "meet" it is how far the two sides are apart in the gap, with "ahead" how far the last drawn frame
+        is from the first of the end.
 
         Raises:
-            ShapeError: If no end is known, nothing is to be drawn, or as for `make`.
+            ShapeError: If not both ends are known, nothing is to be drawn, or as for `make`.
         """
         self._check(shot, seeds)
         if shot.after is None or shot.before is None:
-            raise ShapeError("landings needs both ends of the clip: give before and after")
+            raise ShapeError("misses needs both ends of the clip: give before and after")
         target = self._encode(shot.after[:1])[:, 0]
         out = []
         for i in range(0, shot.batch, _AT_A_TIME):
-            take = self._take(shot.rows(i, i + _AT_A_TIME), seeds[i : i + _AT_A_TIME])
-            out.append(director.landing(take, target).float().cpu().numpy())
+            part, own = shot.rows(i, i + _AT_A_TIME), seeds[i : i + _AT_A_TIME]
+            take, apart = self._between(part, own) if shot.way == "meet" else (self._take(part, own), None)
+            out.append((director.landing(take, target) if apart is None else apart).float().cpu().numpy())
         return np.concatenate(out).astype(np.float32)
 
     def guess_actions(self, frames: Frames, candidates: ArrayTree, *, seed: int) -> ArrayTree:
@@ -245,8 +251,26 @@ class ClipGenerator:
                 "--clip)"
             )
 
-    @torch.no_grad()
     def _take(self, shot: Shot, seeds: Sequence[int]) -> Take:
+        if shot.before is not None and shot.after is not None and shot.way == "meet":
+            return self._between(shot, seeds)[0]
+        worlds, before, after, actions, prompts = self._prepare(shot)
+        if after is None:
+            first = worlds.previous.new_zeros(shot.batch, 0, *worlds.previous.shape[1:]) if before is None else before
+            return director.go_on(worlds, first, actions, seeds, prompts=prompts, cuts=shot.cuts)
+        if before is None:
+            return director.go_back(worlds, after, actions, seeds, words=prompts.get(0))
+        return director.go_between(worlds, before, after, actions, seeds, words=prompts.get(0))
+
+    def _between(self, shot: Shot, seeds: Sequence[int]) -> tuple[Take, Tensor]:
+        worlds, before, after, actions, prompts = self._prepare(shot)
+        if before is None or after is None:
+            raise ShapeError("a clip between two ends needs a frame of each at least")
+        return director.meet(worlds, before, after, actions, seeds, words=prompts.get(0))
+
+    @torch.no_grad()
+    def _prepare(self, shot: Shot) -> tuple[Worlds, Tensor | None, Tensor | None, Tensor, dict[int, Tensor | None]]:
+        """Worlds, both ends, scaled actions and prompts as the director takes them."""
         b = shot.batch
         cells = (shot.size[0] // SPACE, shot.size[1] // SPACE)
         said = any(text for texts in shot.prompts.values() for text in texts)
@@ -255,16 +279,11 @@ class ClipGenerator:
         features = action_features.features(shot.actions, dict(self._dit.config.action_space))
         scaled = features / np.asarray(self._dit.config.action_scale, np.float32)
         actions = torch.from_numpy(np.ascontiguousarray(scaled)).to(self.device)
-        before, after = (self._known(frames, b, worlds) for frames in (shot.before, shot.after))
+        before, after = (self._known(frames, b) for frames in (shot.before, shot.after))
         prompts = {frame: self._read(texts) for frame, texts in sorted(shot.prompts.items())}
-        if after is None:
-            first = worlds.previous.new_zeros(b, 0, *worlds.previous.shape[1:]) if before is None else before
-            return director.go_on(worlds, first, actions, seeds, prompts=prompts, cuts=shot.cuts)
-        if before is None:
-            return director.go_back(worlds, after, actions, seeds, words=prompts.get(0))
-        return director.go_between(worlds, before, after, actions, seeds, words=prompts.get(0))
+        return worlds, before, after, actions, prompts
 
-    def _known(self, frames: Frames | None, batch: int, worlds: Worlds) -> Tensor | None:
+    def _known(self, frames: Frames | None, batch: int) -> Tensor | None:
         if frames is None or not len(frames):
             return None
         return self._encode(frames).expand(batch, -1, -1, -1)

@@ -243,7 +243,7 @@ def test_join(config, model, clips):
     assert np.array_equal(clip.frames[:7], pictures(0, 7, *SIZE))
     assert np.array_equal(clip.frames[10:], pictures(1, 7, *SIZE)) and len(clip.frames) == 17
     assert clip.record["drawn"] == [[7, 10]]
-    assert clip.record["landing"] <= clip.record["landing_idle"] and clip.record["searched"] == 4
+    assert clip.record["miss"] <= clip.record["miss_idle"] and clip.record["searched"] == 4
     (told,) = generate(replace(wanted, actions="back*4"), model)
     assert "searched" not in told.record and "back*4" in told.record["actions"]
 
@@ -252,12 +252,12 @@ def test_the_search_takes_the_best(config, model, clips):
     wanted = replace(config, mode="join", clip=clips[0], clip2=clips[1], search=12)
     task = make_task(wanted, model, 0)
     found = searched(wanted, model, task, 0)
-    assert found.facts["landing"] < found.facts["landing_idle"], "twelve ways, and none is better than standing still?"
+    assert found.facts["miss"] < found.facts["miss_idle"], "twelve ways, and none is better than standing still?"
     again = searched(wanted, model, task, 0)
     assert trees.equal(found.shot.actions, again.shot.actions)
-    # One clip at a time, with the same noise, lands where the search said.
-    alone = model.landings(found.shot, [seeding.hash_seed("generate", 0, 0, 0)])
-    assert alone[0] == pytest.approx(found.facts["landing"], abs=1e-4)
+    # One clip at a time, with the same noise, misses by what the search said.
+    alone = model.misses(found.shot, [seeding.hash_seed("generate", 0, 0, 0)])
+    assert alone[0] == pytest.approx(found.facts["miss"], abs=1e-4)
 
 
 def test_loop(config, model, clips, tmp_path):

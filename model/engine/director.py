@@ -5,7 +5,8 @@ order in which it is watched, whichever way it is drawn. Three ways, as trained 
 
 - on: frames see those before them; with no frame known the first is drawn from the prompt alone;
 - back: the same with time reversed, and the network told so;
-- between: the first frames of the end are pinned in the cache at their times, and every frame before sees them.
+- between: the first frames of the end are pinned in the cache at their times, and every frame before sees them;
+  `meet` blends that with what is drawn back from the end.
 """
 
 from __future__ import annotations
@@ -132,6 +133,40 @@ def go_between(
     drawn = torch.zeros(frames, dtype=torch.bool)
     drawn[c:first] = True
     return Take(latents=torch.stack(latents, dim=1), instability=torch.stack(unsure, dim=1), drawn=drawn)
+
+
+@torch.no_grad()
+def meet(
+    worlds: Worlds,
+    before: Tensor,
+    after: Tensor,
+    actions: Tensor,
+    seeds: Sequence[int],
+    *,
+    words: Tensor | None = None,
+) -> tuple[Take, Tensor]:
+    """A clip between two ends from both sides: `go_between` and `go_back`, blended.
+
+    The error of a rollout grows about linearly with its length, so each side weighs as much as the other is far away:
+    weights inverse to their variances.
+
+    Returns:
+        The clip, and (B,) the RMS difference of the two sides over the gap: how badly they meet. It is small only if
+        the actions lead from one end to the other.
+    """
+    c, ends = before.shape[1], after.shape[1]
+    on = go_between(worlds, before, after, actions, seeds, words=words)
+    first = on.latents.shape[1] - ends
+    if first == c:
+        return on, torch.zeros(worlds.batch, device=before.device)
+    back = go_back(worlds, after, actions[:, c:], seeds, words=words)
+    share = torch.arange(1, first - c + 1, device=before.device) / (first - c + 1)
+    ahead, behind = on.latents[:, c:first], back.latents[:, : first - c]
+    latents, unsure = on.latents.clone(), on.instability.clone()
+    latents[:, c:first] = torch.lerp(ahead, behind, share[:, None, None])
+    unsure[:, c:first] = torch.lerp(on.instability[:, c:first], back.instability[:, : first - c], share)
+    apart = (ahead - behind).square().mean(dim=(1, 2, 3)).sqrt()
+    return Take(latents=latents, instability=unsure, drawn=on.drawn), apart
 
 
 def landing(take: Take, target: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from tests.model.small import small_dit
 from worldsim.errors import ShapeError
 from worldsim.model.dit.network import Condition, Output
-from worldsim.model.engine.director import AHEAD, Take, go_back, go_between, go_on, landing
+from worldsim.model.engine.director import AHEAD, Take, go_back, go_between, go_on, landing, meet
 from worldsim.model.engine.sampler import SamplerConfig
 from worldsim.model.engine.worlds import Worlds
 from worldsim.model.training.masks import MaskConfig, draw_masks
@@ -177,6 +177,23 @@ def test_pinned_frames_come_into_sight_and_never_leave():
     go_between(worlds_of(dit, 1, 1, stub), latents(0, 1, 1), latents(2, 1, 1), moves(1, 1, 5), [0])
     assert [asked["pinned"] for asked in stub.asked] == [[]] * 2 + [[5.0]] * 6, "drawn and committed, until the end"
     assert worlds.cache.pinned is None, "the next clip does not see them"
+
+
+def test_two_sides_meet():
+    dit = small_dit(window=8)
+    before, after, actions = latents(0, 2, 3), latents(2, 2, 5), moves(1, 2, 10)
+    take, apart = meet(worlds_of(dit), before, after, actions, [3, 4])
+    on = go_between(worlds_of(dit), before, after, actions, [3, 4])
+    back = go_back(worlds_of(dit), after, actions[:, 3:], [3, 4])
+    ahead, behind = on.latents[:, 3:6], back.latents[:, :3]
+    torch.testing.assert_close(take.latents[:, 3], 0.75 * ahead[:, 0] + 0.25 * behind[:, 0])
+    torch.testing.assert_close(take.latents[:, 5], 0.25 * ahead[:, 2] + 0.75 * behind[:, 2])
+    assert torch.equal(take.latents[:, :3], before) and torch.equal(take.latents[:, 6:], after)
+    torch.testing.assert_close(apart, (ahead - behind).square().mean(dim=(1, 2, 3)).sqrt())
+    torch.testing.assert_close(take.instability[:, 4], (on.instability[:, 4] + back.instability[:, 1]) / 2)
+    assert take.drawn.tolist() == [False] * 3 + [True] * 3 + [False] * 5
+    nothing, none = meet(worlds_of(dit), before, after, moves(1, 2, 7), [3, 4])
+    assert not nothing.drawn.any() and none.tolist() == [0, 0]
 
 
 def test_landing():

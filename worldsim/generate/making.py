@@ -13,7 +13,7 @@ from worldsim import seeding, trees
 from worldsim.generate.config import GenerateConfig
 from worldsim.generate.scripts import candidates, format_script
 from worldsim.generate.tasks import Task, make_task
-from worldsim.model.clip_generator import ClipGenerator, Made, Shot
+from worldsim.model.clip_generator import ClipGenerator, Made
 from worldsim.provenance import provenance
 from worldsim.types import Frames
 
@@ -74,7 +74,7 @@ def make_model(config: GenerateConfig) -> ClipGenerator:
 
 
 def searched(config: GenerateConfig, model: ClipGenerator, task: Task, sample: int) -> Task:
-    """The task with the actions in its gap that land nearest to the end, of `config.search` sequences."""
+    """The task with those actions in its gap, of `config.search` sequences, that miss the end least."""
     if not task.search:
         return task
     shot, count, gap = task.shot, config.search, config.gap
@@ -94,9 +94,9 @@ def searched(config: GenerateConfig, model: ClipGenerator, task: Task, sample: i
     )
     many = replace(shot, actions=moves, prompts={frame: list(texts) * count for frame, texts in shot.prompts.items()})
     seeds = [seeding.hash_seed("generate", config.seed, sample, 0)] * count  # one noise: only the actions differ
-    landings = model.landings(many, seeds)
-    best = int(landings.argmin())
-    facts = {"searched": count, "landing": _rounded(landings[best]), "landing_idle": _rounded(landings[0])}
+    misses = model.misses(many, seeds)
+    best = int(misses.argmin())
+    facts = {"searched": count, "miss": _rounded(misses[best]), "miss_idle": _rounded(misses[0])}
     found = replace(shot, actions=trees.index(moves, slice(best, best + 1)))
     return replace(task, shot=found, facts={**task.facts, **facts})
 
@@ -105,13 +105,10 @@ def _best(config: GenerateConfig, model: ClipGenerator, task: Task, sample: int)
     """The surest of `config.best_of` clips of one task."""
     n = config.best_of
     shot = task.shot
-    many = Shot(
-        size=shot.size,
+    many = replace(
+        shot,
         actions=trees.map_leaves(lambda leaf: np.repeat(leaf, n, axis=0), shot.actions),
-        before=shot.before,
-        after=shot.after,
         prompts={frame: list(texts) * n for frame, texts in shot.prompts.items()},
-        cuts=shot.cuts,
     )
     made = model.make(many, [seeding.hash_seed("generate", config.seed, sample, j) for j in range(n)])
     unsure = mean_uncertainty(made)

@@ -71,7 +71,8 @@ def closing(config: GenerateConfig, model: ClipGenerator, first: Given, second: 
             f"the clips have frames of {first.size[0]}x{first.size[1]} and {second.size[0]}x{second.size[1]}: give two "
             "of one size"
         )
-    ends = min(AHEAD, len(second.frames))
+    # The first `AHEAD` are pinned; what is drawn back from the end looks at more of it.
+    ends = min(len(second.frames), max(AHEAD, model.window - config.gap))
     known = min(len(first.frames), model.fitting(config.gap, ends))
     start = len(first.frames) - known
     inside = _given_actions(config, model, config.gap + 1)
