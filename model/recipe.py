@@ -107,8 +107,8 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise UnknownNameError(
-            f"no recipe is called {str(name)!r}.{nearest(str(name), recipe_names())} Known: {', '.join(recipe_names())};"
-            " a file is given as path/to/recipe.yaml."
+            f"no recipe is called {str(name)!r}.{nearest(str(name), recipe_names())} Known: "
+            f"{', '.join(recipe_names())}; a file is given as path/to/recipe.yaml."
         )
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -76,14 +76,14 @@ def stage_sizes(recipe: Recipe, world: int = 1) -> tuple[StageSize, StageSize]:
 
 def count(module: nn.Module) -> int:
     """Parameters."""
-    return sum(p.numel() for p in module.parameters())
+    return sum(int(p.numel()) for p in module.parameters())
 
 
 def state_bytes(module: nn.Module) -> int:
     """Weights, gradients and running mean in float32, one moment for Muon's matrices, two for the others."""
     muon, others = split_parameters(module)
     numbers = [sum(p.numel() for p in group["params"]) for group in (muon, others)]
-    return 4 * (numbers[0] * 4 + numbers[1] * 5)
+    return int(4 * (numbers[0] * 4 + numbers[1] * 5))
 
 
 def kept_bytes(module: nn.Module, batch: dict[str, Any], stage: StageConfig) -> int:

@@ -144,7 +144,7 @@ def train_codec(job: Training) -> tuple[VideoCodec, StageResult] | None:
     torch.manual_seed(run.seed)
     codec = VideoCodec(recipe.codec)
     if job.workers.device == "cpu":
-        codec = codec.to(memory_format=torch.channels_last)
+        codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     if job.init is not None:
         _start_from(job, "codec", codec, job.init.codec.state_dict())
     stage = recipe.codec_training
@@ -234,7 +234,7 @@ def train_dit(job: Training, codec: VideoCodec, latents: list[LatentRecording]) 
     recipe, run = job.recipe, job.run
     space = dict(recipe.dit.action_space)
     held = load(job.data.validation[0])
-    scaled = actions.features(held.actions, space) / np.asarray(recipe.dit.action_scale, np.float32)
+    scaled = np.divide(actions.features(held.actions, space), np.asarray(recipe.dit.action_scale, np.float32))
     frames, acts = find_starts(
         held.frames, scaled, context=recipe.context, horizon=recipe.horizon, count=48, seed=run.seed
     )

@@ -64,7 +64,7 @@ class CodecTask:
     """The stage "codec"."""
 
     name = "codec"
-    plain = ("patch", "encoder.body.1.", "to_latent", "from_latent", "discriminator")
+    plain: tuple[str, ...] = ("patch", "encoder.body.1.", "to_latent", "from_latent", "discriminator")
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class CodecTask:
         self.codec.set_statistics(mean, std.expand_as(mean))
 
     def _round_trip(self, frames: Tensor) -> Tensor:
-        parts = [self.codec.decode(self.codec.encode(part)) for part in frames.split(8)]
+        parts = [self.codec.decode(self.codec.encode(part)) for part in torch.split(frames, 8)]
         return torch.cat(parts).clamp(0, 1)
 
 
@@ -140,5 +140,5 @@ def measure(codec: VideoCodec, frames: Frames) -> dict[str, Any]:
     """Round-trip PSNR in dB and the compression ratio, for the model card."""
     with torch.no_grad():
         x = to_float(torch.from_numpy(frames)).to(next(codec.parameters()).device)
-        y = torch.cat([codec.decode(codec.encode(part)) for part in x.split(8)]).clamp(0, 1)
+        y = torch.cat([codec.decode(codec.encode(part)) for part in torch.split(x, 8)]).clamp(0, 1)
     return {"psnr": psnr(y, x), "compression": codec.config.compression}

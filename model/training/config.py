@@ -64,8 +64,8 @@ class StageConfig:
         parts = world * self.accumulate
         if self.batch % parts:
             raise ConfigError(
-                f"a batch of {self.batch} clips cannot be dealt out to {world} processes in {self.accumulate} parts each:"
-                f" set batch to a multiple of {parts}"
+                f"a batch of {self.batch} clips cannot be dealt out to {world} processes in {self.accumulate} parts "
+                f"each: set batch to a multiple of {parts}"
             )
         return self.batch // parts
 

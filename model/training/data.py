@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldsim import seeding, trees
 from worldsim.dataset import Recording
@@ -44,7 +45,7 @@ class MemoryClips:
         return cut(self._recording, episodes, starts, self._frames)
 
 
-def cut(r: Recording, episodes: np.ndarray, starts: np.ndarray, frames: int) -> Recording:  # type: ignore[type-arg]
+def cut(r: Recording, episodes: NDArray[np.int64], starts: NDArray[np.int64], frames: int) -> Recording:
     """Clips of `frames` frames: clip i is episode `episodes[i]` from frame `starts[i]` on."""
     at = episodes[:, None], starts[:, None] + np.arange(frames)
     steps = episodes[:, None], starts[:, None] + np.arange(frames - 1)

@@ -104,8 +104,8 @@ class DiTLoss(nn.Module):
         """Latents in which frames are the network's own predictions, up to `depth` in a row, all frames at once.
 
         Each pass predicts every frame in one step from noise, with the pass before as the latents before; after n
-        passes a frame's input has gone through the network n times. It is a rollout of n steps from every frame of the clip,
-        for the price of n passes (Jacobi iteration; the aim is that of Self Forcing, arXiv:2506.08009).
+        passes a frame's input has gone through the network n times. It is a rollout of n steps from every frame of
+        the clip, for the price of n passes (Jacobi iteration; the aim is that of Self Forcing, arXiv:2506.08009).
         """
         latents, zero = batch["clean"], torch.zeros_like(batch["signal"])
         condition = replace(self._condition(batch, text), signal=zero, level=torch.zeros_like(batch["level"]))
@@ -146,7 +146,7 @@ class DiTTask:
 
     name = "dit"
     unused = False
-    plain = (
+    plain: tuple[str, ...] = (
         *("embed", "final", "modulate", "text", "action.0", "keep", "heads", "signal.0"),
         *("previous_noise", "level", "registers", "bias", "flags"),
     )

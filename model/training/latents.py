@@ -73,7 +73,7 @@ def encode(
         tokens=tokens,
         actions=features.reshape(e, steps // c, c, -1).mean(axis=2),
         rewards=recording.rewards[:, :steps].reshape(e, -1, c).sum(axis=2),
-        terminated=recording.terminated[:, :steps].reshape(e, -1, c).any(axis=2),
+        terminated=np.asarray(recording.terminated[:, :steps].reshape(e, -1, c).any(axis=2), np.bool_),
         lengths=(recording.lengths // c + 1).astype(np.int32),
         captions=np.ascontiguousarray(recording.captions[:, : steps + 1 : c]),
         table=recording.caption_table,

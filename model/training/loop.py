@@ -40,9 +40,13 @@ class Task(Protocol):
     """
 
     name: str
-    module: nn.Module
     plain: tuple[str, ...]
     unused: bool
+
+    @property
+    def module(self) -> nn.Module:
+        """See the class."""
+        ...
 
     def batch(self, step: int, rank: int, world: int) -> Batch:
         """The batch of one step for one of `world` parts; depends on nothing else."""
@@ -113,7 +117,7 @@ def run_stage(
     optimizer = make_optimizer(trained, config, task.plain)
     ema = Ema(trained, config.ema)
     place = folder / "state"
-    start = {"step": 0, "seconds": 0.0, "figures": {}}
+    start: dict[str, Any] = {"step": 0, "seconds": 0.0, "figures": {}}
     meta = state.load(place, trained, ema, optimizer, settings) or start
     step, spent, figures = int(meta["step"]), float(meta["seconds"]), dict(meta["figures"])
     tracker = Tracker(folder, task.name, config.steps, step, run, main=workers.main, log=meta.get("log"))
@@ -253,6 +257,6 @@ def check_finite(loss: Tensor, norm: Tensor, name: str, step: int) -> None:
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise DivergedError(
             f"the {name} stage has a loss of {float(loss)} and a gradient norm of {float(norm)} at step {step}; "
-            f"expected finite numbers. The last saved state is good: lower lr or clip (--set {name}_training.lr=...), or try "
-            f"--set {name}_training.precision=fp32, in a new --out"
+            f"expected finite numbers. The last saved state is good: lower lr or clip (--set {name}_training.lr=...), "
+            f"or try --set {name}_training.precision=fp32, in a new --out"
         )

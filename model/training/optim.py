@@ -31,7 +31,8 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrix.dtype)
+    out: Tensor = (x.mT if tall else x).to(matrix.dtype)
+    return out
 
 
 class MuonAdamW(torch.optim.Optimizer):
@@ -105,7 +106,8 @@ def split_parameters(module: nn.Module, plain: tuple[str, ...] = ()) -> list[dic
         module: Its trainable parameters.
         plain: Parts of names whose parameters are never for Muon: embeddings, first and last layers.
     """
-    muon, others = [], []
+    muon: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, p in module.named_parameters():
         if p.requires_grad:
             hidden = p.ndim >= 2 and min(p.shape[0], p.numel() // p.shape[0]) > 1

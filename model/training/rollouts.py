@@ -165,7 +165,7 @@ def figures(
         named[f"steps{k}"] = roll(dit, codec, starts, SamplerConfig(steps=k))
     turned = starts.actions.roll(1, dims=0)
     named["shuffled"] = roll(dit, codec, starts, SamplerConfig(steps=steps[0]), actions=turned)
-    out = {}
+    out: dict[str, float] = {}
     for name, frames in named.items():
         psnr = frame_psnr(frames, truth).mean(axis=0)
         out |= {f"{name}@{h}": round(float(psnr[h - 1]), 3) for h in horizons if h <= len(psnr)}

@@ -157,7 +157,7 @@ def _restore(parts: Parts, module: nn.Module, ema: Ema, optimizer: torch.optim.O
 
 
 def _optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = {p: n for n, p in module.named_parameters()}
+    names: dict[Tensor, str] = {p: n for n, p in module.named_parameters()}
     return {
         f"{names[p]}|{entry}": value
         for p, entries in optimizer.state.items()

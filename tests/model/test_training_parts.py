@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import resource
@@ -21,7 +22,7 @@ from torch import nn
 from tests.model.pushed import SPACE, STAGE, After, dit_task, episodes, make, small_codec
 from worldsim import train_data
 from worldsim.clips_dataset import Clips
-from worldsim.errors import ConfigError, DivergedError, StoreError
+from worldsim.errors import ConfigError, DivergedError, PrerequisiteError, StoreError
 from worldsim.model.training import state
 from worldsim.model.training.config import RunConfig, StageConfig
 from worldsim.model.training.data import MemoryClips
@@ -69,8 +70,8 @@ def test_the_mean_of_the_weights_is_exponential() -> None:
         expected = decay * expected + (1 - decay) * step
     assert float(ema.values["weight"]) == pytest.approx(expected, rel=1e-6)
     with applied(ema.values, module):
-        assert float(module.weight) == float(ema.values["weight"])
-    assert float(module.weight) == 29.0
+        assert torch.equal(module.weight, ema.values["weight"])
+    assert float(module.weight.detach()) == 29.0
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (64, 16), (16, 64)])
@@ -267,3 +268,13 @@ def test_batches_depend_on_step_and_part_only() -> None:
     first, again = task.batch(3, 1, 2), task.batch(3, 1, 2)
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not torch.equal(first["noise"], task.batch(3, 0, 2)["noise"])
+
+
+def test_tensorboard_is_optional(tmp_path: Path) -> None:
+    run = RunConfig(quiet=True, tensorboard=True)
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(PrerequisiteError, match=r"pip install 'worldsim\[tracking\]'"):
+            run_stage(dit_task(), STAGE, run, tmp_path)
+        return
+    run_stage(dit_task(), STAGE, run, tmp_path)
+    assert list((tmp_path / "tensorboard").glob("events.*"))
