@@ -50,6 +50,7 @@ def test_a_kept_world_goes_on_bit_by_bit_anywhere_in_the_batch(folder: Path, fus
     """In its own row, in another, in another phase of the ring, and with a frame that waits to be committed."""
     model = begun(folder, fused=fused)
     play(model, lived)
+    model.set_prompt([VILLAGE], [0])  # holds from the next frame on: a frame that waits was drawn without
     kept = model.snapshot(0)
     copy = trees.copy(kept)
     expected = play(model, 9, key=1, alike=True)[:, 0]
