@@ -119,7 +119,9 @@ def _play(result: Mapping[str, Any]) -> Table:
     rates = ", ".join(f"{name} {rate:.0f}" for name, rate in gflops.items())
     note = "Milliseconds for one frame of every world, drawn, decoded and handed over as numpy."
     if rates:
-        note += f" The floor is the frame's operations at the fastest rate of this machine (GFLOP/s in float32: {rates})."
+        note += (
+            f" The floor is the frame's operations at the fastest rate of this machine (GFLOP/s in float32: {rates})."
+        )
     return Table(
         key="play",
         title="Frames a second",
@@ -156,9 +158,7 @@ def _agreement(result: Mapping[str, Any]) -> Table:
 
 def _batches(result: Mapping[str, Any]) -> Table:
     of = {
-        (r["backend"], r["steps"], r["batch"]): r["frames_per_s"]
-        for r in result.get("play", ())
-        if "frames_per_s" in r
+        (r["backend"], r["steps"], r["batch"]): r["frames_per_s"] for r in result.get("play", ()) if "frames_per_s" in r
     }
     rows = [
         (backend, str(steps), str(batch), f"{rate / of[backend, steps, 1]:.2f}")

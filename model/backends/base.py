@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from worldsim.model.backends.frame import FrameNet
 from worldsim.model.backends.packed import packed
 from worldsim.model.backends.player import Maker, Player, fits
 from worldsim.model.backends.quantized import quantized
-from worldsim.model.backends.sessions import ExportedDecoder, ExportedFrame, OnnxSession, OpenVinoSession, Session
+from worldsim.model.backends.sessions import ExportedDecoder, ExportedFrame, OnnxSession, OpenVinoSession, Session, need
 from worldsim.model.codec.network import VideoCodec
 from worldsim.model.codec.stream import DecoderState
 from worldsim.model.dit.condition import Condition, Output
@@ -51,8 +52,8 @@ class Backend:
     ) -> None:
         """`decoding` makes the decoder for latents of one shape."""
         self.name, self.codec, self.network, self.dtype = name, codec, network, dtype
-        self._make, self._decoding, self._shape = decoding, None, torch.Size()
-        self._decoding: Decoding | None
+        self._make, self._shape = decoding, torch.Size()
+        self._decoding: Decoding | None = None
 
     def prepare(self, batch: int, size: tuple[int, int]) -> None:
         """Makes all that worlds of (h, w) latent cells need, so that the first frame does not wait for it.
@@ -91,7 +92,7 @@ def make_backend(name: str, codec: VideoCodec, dit: DiT, sampler: SamplerConfig)
 
     Raises:
         ConfigError: For a name that does not exist, or settings for which there is no graph to export.
-        PrerequisiteError: If it needs a package that is missing (when worlds are made).
+        PrerequisiteError: If it needs a package that is missing.
         UnsupportedError: If torch lacks the kernels.
     """
     if name not in NAMES:
@@ -151,7 +152,9 @@ def _int8(codec: VideoCodec, dit: DiT, sampler: SamplerConfig) -> Backend:
 
 
 def _exported(name: str, codec: VideoCodec, dit: DiT, sampler: SamplerConfig) -> Backend:
-    def session(path: Any) -> Session:
+    need(*{"onnx": ("onnxruntime", "export")}.get(name, ("openvino", "openvino")))
+
+    def session(path: Path) -> Session:
         threads = torch.get_num_threads()
         if name == "onnx":
             return OnnxSession(path, threads)

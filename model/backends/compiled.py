@@ -19,7 +19,8 @@ from worldsim.model.engine.sampler import SamplerConfig
 def compiled_frame(dit: DiT, sampler: SamplerConfig, batch: int, places: Tensor) -> Runner:
     """A compiled `FrameNet`, or the plain one with a warning where no compiler works."""
     net = FrameNet(dit, sampler, places).eval()
-    return _compile(net, example(net, batch, places.device), "the transformer")
+    run: Runner = _compile(net, example(net, batch, places.device), "the transformer")
+    return run
 
 
 def compiled_decoder(net: DecoderNet, latents: Tensor, past: Tensor) -> Any:

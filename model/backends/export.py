@@ -41,7 +41,7 @@ class _Flat(nn.Module):
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         n = len(FRAME_INPUTS)
-        result = self.net(FrameArguments(*tensors[:n], tensors[n:]))  # type: ignore[arg-type]
+        result = self.net(FrameArguments(*tensors[:n], tensors[n:]))  # type: ignore[call-arg,arg-type]
         return (result.clean, result.instability, result.told, *result.commits)
 
 
@@ -101,7 +101,9 @@ def _export(
             )
             Path(part).replace(path)
     except (ImportError, ModuleNotFoundError) as error:
-        raise PrerequisiteError(f"exporting needs the package onnx ({error}): pip install 'worldsim[export]'") from error
+        raise PrerequisiteError(
+            f"exporting needs the package onnx ({error}): pip install 'worldsim[export]'"
+        ) from error
     finally:
         Path(part).unlink(missing_ok=True)
     say(f"exported in {time.perf_counter() - start:.1f} s")

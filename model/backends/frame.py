@@ -1,16 +1,16 @@
 """One frame of play as one module: K denoising passes and the commit pass, with all that is constant worked out ahead.
 
-It computes what `worldsim.model.engine.sampler.draw` and `commit` compute with the transformer itself, to rounding. What is
-saved is what they do again at every pass: conditions that depend on the step only are a table, those that depend on the
-frame only are made once, remembered keys are ordered and turned once, norm weights, places and the scale of attention are
-folded into one table of the rotary turn, and the last layer works on those tokens only that are read.
+It computes what `worldsim.model.engine.sampler.draw` and `commit` compute with the transformer itself, to rounding.
+What is saved is what they do again at every pass: conditions that depend on the step only are a table, those that
+depend on the frame only are made once, remembered keys are ordered and turned once, norm weights, places and the scale
+of attention are folded into one table of the rotary turn, and the last layer works on those tokens only that are read.
 
 Nothing in `forward` depends on the values of tensors, so that it can be compiled and exported as it is.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +128,7 @@ class FrameNet(nn.Module):
         self.k, self.tokens = sampler.steps, config.registers + places.shape[1]
         d, p = config.width, config.token
         turn = space_turn(places, config.registers, config.head)
-        self.layers = nn.ModuleList(_Layer(layer, config, turn) for layer in dit.layers)
+        self.layers = nn.ModuleList(_Layer(cast(Layer, layer), config, turn) for layer in dit.layers)
         weight = dit.embed.weight.detach()
         self.embed = linear(weight[:, :p], None)
         self.embed_before = linear(weight[:, p:], dit.embed.bias) if config.previous else None
@@ -168,7 +168,11 @@ class FrameNet(nn.Module):
             clean, _, _ = self._pass(z, previous, known, i)
             first = clean if i == 0 else first
             if i < self.k - 1:
-                z = torch.lerp(z, clean, 1 / (self.k - i)) if z.dtype == torch.float32 else z + (clean - z) / (self.k - i)
+                z = (
+                    torch.lerp(z, clean, 1 / (self.k - i))
+                    if z.dtype == torch.float32
+                    else z + (clean - z) / (self.k - i)
+                )
         told, keys, values = self._pass(clean, previous, known, self.k)
         change = (clean - first).to(a.noise.dtype).square().mean(dim=(1, 2)).sqrt()
         return FrameResult(clean.to(a.noise.dtype), change, told.to(a.noise.dtype), (*keys, *values))
@@ -248,7 +252,8 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> T
 
     Args:
         q: (B, L, heads, head), scaled.
-        k, v: (B, kv heads, S, head).
+        k: (B, kv heads, S, head).
+        v: The same.
         mask: (B, 1, 1, S) additive, or None.
 
     Returns:
@@ -256,15 +261,16 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> T
     """
     b, length, heads, head = q.shape
     kv = k.shape[1]
-    rows = q.unflatten(2, (kv, heads // kv)).permute(0, 2, 3, 1, 4).reshape(b, kv, -1, head)
-    if torch.jit.is_tracing() or q.dtype == torch.bfloat16:  # exported as plain products; see `attention.attend`
+    rows = q.view(b, length, kv, heads // kv, head).permute(0, 2, 3, 1, 4).reshape(b, kv, -1, head)
+    if _exporting() or q.dtype == torch.bfloat16:  # exported as plain products; see `attention.attend`
         scores = rows @ k.transpose(-2, -1)
         if mask is not None:
             scores = scores + mask
         out = scores.softmax(dim=-1) @ v  # (B, kv, groups * L, head)
     else:
         out = F.scaled_dot_product_attention(rows, k, v, attn_mask=mask, scale=1.0)
-    return out.view(b, kv, heads // kv, length, head).permute(0, 3, 1, 2, 4).reshape(b, length, heads * head)
+    out = out.view(b, kv, heads // kv, length, head).permute(0, 3, 1, 2, 4)
+    return out.reshape(b, length, heads * head)
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -281,15 +287,19 @@ def shared(layer: nn.Linear) -> nn.Linear:
     return linear(layer.weight, layer.bias)
 
 
+def _exporting() -> bool:
+    return torch._C._get_tracing_state() is not None
+
+
 def _norm(x: Tensor) -> Tensor:
-    if torch.jit.is_tracing():  # the exporter does not know the fused form; ONNX Runtime finds and fuses this one
+    if _exporting():  # the exporter does not know the fused form; ONNX Runtime finds and fuses this one
         return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
     return F.rms_norm(x, (x.shape[-1],), None, 1e-6)
 
 
 def _swap(x: Tensor) -> Tensor:
     """The two halves of the last axis, exchanged."""
-    if torch.jit.is_tracing():
+    if _exporting():
         return torch.cat(x.chunk(2, dim=-1)[::-1], dim=-1)
     return x.roll(x.shape[-1] // 2, -1)  # two thirds of the time
 

@@ -1,8 +1,8 @@
 """Linear layers and convolutions whose weights lie as oneDNN wants them: about twice as fast on CPUs with AVX-512.
 
-`torch.nn.functional.linear` in float32 goes to MKL, which uses half of the width of AMD's vector units (2.13: 113 against
-250 GFLOP/s on one Zen 4 core), and convolutions order their weights anew at every call. Compilers of torch use these
-operators when they freeze weights; they are called here without a compiler. Where they do not exist the plain layers stay.
+`torch.nn.functional.linear` in float32 goes to MKL, which uses half of the width of AMD's vector units (torch 2.13: 113
+against 250 GFLOP/s on one Zen 4 core), and convolutions order their weights anew at every call. Torch's compiler uses
+these operators when it freezes weights; they are called here without it. Where they are missing plain layers stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 def available(weight: Tensor) -> bool:
     """Whether a weight can be packed here."""
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if weight.dtype not in (torch.float32, torch.bfloat16):
         return False
@@ -42,7 +42,7 @@ class PackedLinear(nn.Module):
 
 
 class PackedConv2d(nn.Module):
-    """`nn.Conv2d` for inference, channels last. Which order is best depends on the input's size: it is packed for one."""
+    """`nn.Conv2d` for inference, channels last. The best order depends on the input's size: it is packed for one."""
 
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from worldsim.model.backends.frame import FrameArguments, FrameResult
+from worldsim.model.dit.attention import History
 from worldsim.model.dit.condition import Condition, Output
 from worldsim.model.dit.config import DiTConfig
 from worldsim.model.dit.patches import Grid
-from worldsim.model.engine.cache import CachedHistory, RingCache
+from worldsim.model.engine.cache import RingCache
 from worldsim.model.engine.sampler import Drawn, FrameInput, Network, SamplerConfig
 
 #: Draws one frame of every world: an instance of `FrameNet`, or the same compiled or exported.
@@ -48,9 +49,7 @@ class Player:
         self._runner: Runner | None = None
         self._for: tuple[int, Tensor] | None = None
 
-    def __call__(
-        self, noisy: Tensor, previous: Tensor, condition: Condition, grid: Grid, history: CachedHistory
-    ) -> Output:
+    def __call__(self, noisy: Tensor, previous: Tensor, condition: Condition, grid: Grid, history: History) -> Output:
         """One pass."""
         return self.network(noisy, previous, condition, grid, history)
 
@@ -76,7 +75,9 @@ class Player:
 
     def _for_shape(self, batch: int, grid: Grid) -> Runner:
         known = self._for
-        same = known is not None and known[0] == batch and (known[1] is grid.places or torch.equal(known[1], grid.places))
+        same = (
+            known is not None and known[0] == batch and (known[1] is grid.places or torch.equal(known[1], grid.places))
+        )
         if self._runner is None or not same:
             self._runner = self._make(batch, grid.places)
         self._for = (batch, grid.places)

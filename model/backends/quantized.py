@@ -25,9 +25,9 @@ def quantized(module: _Module) -> _Module:
         try:
             from torch.ao.quantization import quantize_dynamic
 
-            out: _Module = quantize_dynamic(module, {nn.Linear}, dtype=torch.qint8)
+            out: _Module = quantize_dynamic(module, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
         except (ImportError, RuntimeError) as error:
             raise UnsupportedError(
-                f"the back end int8 needs quantised kernels, which this build of torch lacks ({error}): use eager or onnx"
+                f"the back end int8 needs quantised kernels, which this torch lacks ({error}): use eager or onnx"
             ) from error
     return out

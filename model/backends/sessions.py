@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,16 +23,22 @@ class Session(Protocol):
         ...
 
 
+def need(package: str, extra: str) -> None:
+    """Raises PrerequisiteError if a package is missing, before anything is exported for it."""
+    try:
+        importlib.import_module(package)
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"this back end needs the package {package} ({error}): pip install 'worldsim[{extra}]'"
+        ) from error
+
+
 class OnnxSession:
     """ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise PrerequisiteError(
-                f"the back end onnx needs onnxruntime ({error}): pip install 'worldsim[export]'"
-            ) from error
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -51,12 +58,8 @@ class OpenVinoSession:
     """OpenVINO on the CPU, in float32 or bfloat16."""
 
     def __init__(self, path: Path, threads: int, precision: str) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise PrerequisiteError(
-                f"the back ends openvino and openvino-bf16 need openvino ({error}): pip install 'worldsim[openvino]'"
-            ) from error
+        import openvino
+
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads,

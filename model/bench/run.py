@@ -173,9 +173,7 @@ def _play(
                     row["cache_mb"] = round(plays[name].worlds.cache.nbytes / 1e6, 2)
                     if floor:
                         row["floor_ms"] = round(batch * _floor_ms(flops, floor["gflops"], steps), 3)
-                        row["over_floor"] = {
-                            k: round(row[f"{k}_ms"] / row["floor_ms"], 2) for k in ("min", "p50")
-                        }
+                        row["over_floor"] = {k: round(row[f"{k}_ms"] / row["floor_ms"], 2) for k in ("min", "p50")}
                 rows.append(row)
             del plays
             gc.collect()
@@ -188,9 +186,7 @@ def _floor_ms(gflop: dict[str, float], gflops: dict[str, float], steps: int) -> 
     return 1e3 * ((steps + 1) * gflop["pass"] / linear + gflop["decoder"] / conv)
 
 
-def _first(
-    subject: Subject, config: BenchConfig, name: str, steps: int, batch: int
-) -> tuple[Play, dict[str, Any]]:
+def _first(subject: Subject, config: BenchConfig, name: str, steps: int, batch: int) -> tuple[Play, dict[str, Any]]:
     """A back end from nothing to its first frame, with what that took and how well it agrees."""
     sampler, size = SamplerConfig(steps=steps), _cells(config)
     start = time.perf_counter()

@@ -34,7 +34,7 @@ class Subject:
 
 
 def load_subject(checkpoint: str | Path, recipe: str = "tiny", seed: int = 0) -> Subject:
-    """A checkpoint, or for "random" a network of the recipe's size with random weights: speed does not depend on them."""
+    """A checkpoint, or for "random" random weights of the recipe's size: speed does not depend on them."""
     if str(checkpoint) != "random":
         loaded = load_checkpoint(find_checkpoint(checkpoint))
         return Subject(

@@ -20,9 +20,14 @@ def test_every_section_lands_in_the_json_and_on_the_page(tmp_path: Path, capsys:
     out = tmp_path / "bench"
     options = "--recipe nano --backends eager bf16 --batches 1 2 --steps 1 --frames 10 --windows 4 --quiet"
     sections = ["--sections", "play", "recompute"]
-    assert main(["bench", *options.split(), *sections, "--size", "32x48", "--out", str(out)]) == 0
+    assert main(["bench", *options.split(), *sections, "--size", "32x32", "--out", str(out)]) == 0
     result = json.loads((out / "bench.json").read_text())
-    assert [(r["backend"], r["batch"]) for r in result["play"]] == [("eager", 1), ("bf16", 1), ("eager", 2), ("bf16", 2)]
+    assert [(r["backend"], r["batch"]) for r in result["play"]] == [
+        ("eager", 1),
+        ("bf16", 1),
+        ("eager", 2),
+        ("bf16", 2),
+    ]
     for row in result["play"]:
         assert 0 < row["min_ms"] <= row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
         assert row["transformer_ms"] + row["codec_ms"] <= 1.5 * row["p99_ms"]
@@ -70,9 +75,7 @@ def test_operations_are_those_that_torch_counts() -> None:
 
 def test_calls_are_taken_in_turn() -> None:
     seen: list[str] = []
-    seconds = interleaved(
-        {"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, rounds=2, block=3, warmup=1
-    )
+    seconds = interleaved({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, rounds=2, block=3, warmup=1)
     assert "".join(seen) == "ab" + "aaabbb" * 2
     assert len(seconds["a"]) == len(seconds["b"]) == 4
     assert ratios({"a": [2.0, 4.0], "b": [1.0, 1.0]}, "a", "b") == {"min": 2.0, "median": 3.0}

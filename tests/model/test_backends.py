@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from tests.model.small import small_codec, small_dit
 from worldsim.errors import ConfigError, PrerequisiteError
 from worldsim.model.backends import NAMES, agreement, make_backend
 from worldsim.model.backends.cachedir import cache_folder
+from worldsim.model.backends.export import frame_file
 from worldsim.model.backends.frame import FrameNet
 from worldsim.model.backends.packed import PackedConv2d, available, packed
 from worldsim.model.backends.player import arguments, fits
 from worldsim.model.codec import VideoCodec
 from worldsim.model.codec.stream import DecoderState
 from worldsim.model.dit import DiT
+from worldsim.model.dit.patches import grid
 from worldsim.model.engine.sampler import SamplerConfig, commit, draw
 from worldsim.model.engine.worlds import Worlds
 
@@ -86,7 +89,9 @@ def test_the_agreement_sees_a_difference(codec: VideoCodec, dit: DiT) -> None:
 
 
 # Measured: eager 1e-6, bf16 1e-2, int8 3e-2, ONNX Runtime and OpenVINO 1e-6.
-@pytest.mark.parametrize(("name", "bound"), [("eager", 1e-5), ("bf16", 3e-2), ("int8", 0.15), ("onnx", 1e-4), ("openvino", 1e-4)])
+@pytest.mark.parametrize(
+    ("name", "bound"), [("eager", 1e-5), ("bf16", 3e-2), ("int8", 0.15), ("onnx", 1e-4), ("openvino", 1e-4)]
+)
 def test_back_ends_agree(name: str, bound: float, codec: VideoCodec, dit: DiT) -> None:
     if name in ("onnx", "openvino"):
         pytest.importorskip("onnx")
@@ -99,21 +104,20 @@ def test_back_ends_agree(name: str, bound: float, codec: VideoCodec, dit: DiT) -
     assert got.first > (60 if bound < 1e-3 else 25)
 
 
-def test_onnx_files_are_made_once_and_keyed_by_weights_and_settings(codec: VideoCodec, dit: DiT, own_cache: Path) -> None:
+def test_onnx_files_are_made_once_and_keyed_by_weights_and_settings(dit: DiT, own_cache: Path) -> None:
     pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    make_backend("onnx", codec, dit, SamplerConfig()).prepare(2, SIZE)
-    files = {p: p.stat().st_mtime_ns for p in own_cache.rglob("*.onnx")}
-    assert len(files) == 2
-    make_backend("onnx", codec, dit, SamplerConfig()).prepare(2, SIZE)
-    assert {p: p.stat().st_mtime_ns for p in own_cache.rglob("*")} .items() >= files.items()
-    assert len(list(own_cache.rglob("*.onnx"))) == 2
-    make_backend("onnx", codec, dit, SamplerConfig(steps=1)).prepare(2, SIZE)
-    other = deep_dit()
+    dit = deep_dit(depth=2, time_every=2, text_length=0)
+    places = grid(SIZE, dit.config.patch).places
+    first = frame_file(dit, SamplerConfig(steps=1), 2, places)
+    made = first.stat().st_mtime_ns
+    assert frame_file(dit, SamplerConfig(steps=1), 2, places) == first
+    assert first.stat().st_mtime_ns == made
+    other = deep_dit(depth=2, time_every=2, text_length=0)
     other.flags += 1
-    make_backend("onnx", codec, other, SamplerConfig()).prepare(2, SIZE)
-    assert len(list(own_cache.rglob("*.onnx"))) == 4
-    assert not list(own_cache.rglob("*.part"))
+    assert frame_file(other, SamplerConfig(steps=1), 2, places) != first
+    assert frame_file(dit, SamplerConfig(steps=1, context_noise=0.2), 2, places) != first
+    assert len(list(own_cache.rglob("*.onnx"))) == 3
+    assert len(list(own_cache.rglob("*.*"))) == 3  # nothing half-written stays
 
 
 def test_bfloat16_keeps_its_cache_in_bfloat16_and_leaves_the_weights_alone(codec: VideoCodec, dit: DiT) -> None:
@@ -126,7 +130,9 @@ def test_bfloat16_keeps_its_cache_in_bfloat16_and_leaves_the_weights_alone(codec
 
 @pytest.mark.parametrize("sampler", [SamplerConfig(text_guidance=2.0), SamplerConfig(fused=True)])
 @pytest.mark.parametrize("name", ["eager", "bf16", "int8"])
-def test_what_is_no_single_call_goes_pass_by_pass(name: str, sampler: SamplerConfig, codec: VideoCodec, dit: DiT) -> None:
+def test_what_is_no_single_call_goes_pass_by_pass(
+    name: str, sampler: SamplerConfig, codec: VideoCodec, dit: DiT
+) -> None:
     assert not fits(dit.config, sampler)
     got = agreement(make_backend(name, codec, dit, sampler), codec, dit, sampler, size=SIZE, horizon=4)
     assert got.relative < {"eager": 1e-5, "bf16": 5e-2, "int8": 0.2}[name]
@@ -142,13 +148,10 @@ def test_what_cannot_be_exported_is_said_at_once(codec: VideoCodec, dit: DiT) ->
         make_backend("onx", codec, dit, SamplerConfig())
 
 
-def test_a_missing_package_names_the_extra(
-    codec: VideoCodec, dit: DiT, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("onnx")
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+def test_a_missing_package_names_the_extra(codec: VideoCodec, dit: DiT, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(PrerequisiteError, match=r"worldsim\[export\]"):
-        make_backend("onnx", codec, dit, SamplerConfig()).prepare(1, SIZE)
+        make_backend("onnx", codec, dit, SamplerConfig())
 
 
 def test_without_a_compiler_the_network_runs_uncompiled(
@@ -180,7 +183,9 @@ def test_the_fast_decoder_streams_as_the_codec_does(settings: dict[str, Any], di
 
 
 def test_packing_shares_weights_and_takes_any_number_of_rows() -> None:
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.Flatten(2), torch.nn.Linear(16, 5))
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.Flatten(2), torch.nn.Linear(16, 5)
+    )
     if not available(net[0].weight):
         pytest.skip("no packed operators in this build of torch")
     fast = packed(net)
