@@ -152,6 +152,14 @@ def test_a_training_starts_from_a_checkpoint(place: Path, whole: Path, capsys: p
     assert "started from the weights" in (place / "started" / "checkpoint" / "README.md").read_text()
 
 
+def test_latents_of_two_frames_are_trained_too(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--quiet", "--set", "codec.temporal=2", "codec_training.steps=2", "dit_training.steps=2"]
+    assert main(options(place, "odd", *more)) == 2
+    assert "a context of 1 + 2k frames" in capsys.readouterr().err
+    assert main(options(place, "odd", *more, "context=3")) == 0
+    assert load_checkpoint(place / "odd" / "checkpoint").dit.config.temporal == 2
+
+
 def test_mistakes_are_answered(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--recipe", "nano"]) == 2
     assert "--out is missing" in capsys.readouterr().err

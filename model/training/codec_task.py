@@ -81,7 +81,8 @@ class CodecTask:
         self.codec, self.stage, self.seed, self.device = codec, stage, seed, device
         self.module = CodecLoss(codec, loss).to(device)
         self.unused = self.module.discriminator is not None  # it waits for its share of the steps
-        self._source, self._validation = train, validation
+        fitting = (validation.shape[1] - 1) // codec.config.temporal * codec.config.temporal + 1
+        self._source, self._validation = train, validation[:, :fitting]
 
     def batch(self, step: int, rank: int, world: int) -> dict[str, Tensor]:
         """Frames, masked frames and noise of one step."""
@@ -138,6 +139,8 @@ class CodecTask:
 
 def measure(codec: VideoCodec, frames: Frames) -> dict[str, Any]:
     """Round-trip PSNR in dB and the compression ratio, for the model card."""
+    c = codec.config.temporal
+    frames = np.ascontiguousarray(frames[:, : (frames.shape[1] - 1) // c * c + 1])
     with torch.no_grad():
         x = to_float(torch.from_numpy(frames)).to(next(codec.parameters()).device)
         y = torch.cat([codec.decode(codec.encode(part)) for part in torch.split(x, 8)]).clamp(0, 1)

@@ -34,9 +34,9 @@ class Starts:
 
     Attributes:
         frames: (B, C + H, H, W, 3) uint8 truth.
-        tokens: (B, C, N, P) latents of the context.
-        actions: (B, C + H - 1, A) scaled features.
-        context: C.
+        tokens: (B, K, N, P) latents of the context, K = C without compression in time.
+        actions: (B, L - 1, A) scaled features, one for each latent but the first.
+        context: C, frames.
         size: (h, w) latent cells.
         words: (B, L) int64 or None.
     """
@@ -114,7 +114,18 @@ def find_starts(
 
 @torch.no_grad()
 def prepare(codec: VideoCodec, frames: Frames, features: NDArray[np.float32], *, context: int, patch: int) -> Starts:
-    """Encodes the contexts of clips; `features` are scaled."""
+    """Encodes the contexts of clips; `features` (B, C + H - 1, A) are scaled.
+
+    Raises:
+        ConfigError: If context and horizon do not fill latents.
+    """
+    c, horizon = codec.config.temporal, frames.shape[1] - context
+    if (context - 1) % c or horizon % c:
+        raise ConfigError(
+            f"with {c} frames in a latent, validation needs a context of 1 + {c}k frames and a horizon of {c}k, got "
+            f"{context} and {horizon}: change them in the recipe"
+        )
+    features = features.reshape(len(features), -1, c, features.shape[-1]).mean(axis=2)  # as in `latents.encode`
     device = next(codec.parameters()).device
     parts = [to_float(torch.from_numpy(part)).to(device) for part in _chunks(frames[:, :context])]
     tokens = [patchify(codec.encode(part), patch) for part in parts]
@@ -135,7 +146,7 @@ def roll(
     seed: int = 0,
     batch: int = 16,
 ) -> Frames:
-    """Rolls out all starts: (B, H, H, W, 3) uint8. `actions` replaces those of the truth, (B, C + H - 1, A)."""
+    """Rolls out all starts: (B, H, H, W, 3) uint8. `actions` replaces those of the truth."""
     out = []
     acts = starts.actions if actions is None else actions
     device = next(dit.parameters()).device
@@ -146,8 +157,9 @@ def roll(
         seeds = [seeding.hash_seed("rollout", seed, first + i) for i in range(len(part.frames))]
         rows = range(len(part.frames))
         words = None if part.words is None else part.words.to(device)
-        worlds.start(rows, part.tokens.to(device), a[:, : starts.context - 1], seeds, words)
-        latents = [worlds.step(a[:, starts.context - 1 + t]).clean for t in range(starts.horizon)]
+        known = part.tokens.shape[1]
+        worlds.start(rows, part.tokens.to(device), a[:, : known - 1], seeds, words)
+        latents = [worlds.step(a[:, t]).clean for t in range(known - 1, a.shape[1])]
         tokens = torch.cat([part.tokens.to(device), torch.stack(latents, dim=1)], dim=1)
         frames = codec.decode(unpatchify(tokens, starts.size, dit.config.patch))[:, starts.context :]
         out.append(to_uint8(frames).cpu().numpy())
