@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-DEMO   ?= eval --model worldsim/Lagged --scenarios quick --episodes 12 --seed 1
+DEMO   ?= eval --model worldsim/DiT-tiny --scenarios quick --episodes 12 --seed 1
 TESTS  ?=
 BIN    := $(VENV)/bin
 

@@ -149,6 +149,7 @@ MODELS: Registry[Callable[..., Any]] = Registry(
         "worldsim/OracleCodec": "worldsim.oracle:OracleCodec",
         "worldsim/Lagged": "worldsim.oracle:Lagged",
         "worldsim/ShuffledAction": "worldsim.oracle:ShuffledAction",
+        "worldsim/DiT-tiny": "worldsim.model.simulator:DiTTiny",
     },
     group="worldsim.models",
 )
