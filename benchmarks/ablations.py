@@ -24,13 +24,17 @@ import numpy as np
 import torch
 from scipy import stats
 
-from worldsim import dataset, train
+from worldsim import train
 from worldsim.model import actions
 from worldsim.model.dit.network import DiT
 from worldsim.model.engine.sampler import SamplerConfig
 from worldsim.model.recipe import Recipe, load_recipe
 from worldsim.model.training.config import RunConfig
 from worldsim.model.training.rollouts import find_starts, frame_psnr, prepare, roll
+from worldsim.model.training.stop import Stop
+from worldsim.model.training.workers import Workers
+from worldsim.train import Training
+from worldsim.train_data import DataSets, collect_data, data_folders, load
 
 HORIZONS = (1, 4, 8)
 
@@ -79,21 +83,24 @@ def one(variant: str, seed: int, out: Path) -> dict[str, Any]:
     recipe = change(load_recipe("nano"))
     base = out / f"seed{seed}"
     run = RunConfig(seed=seed, quiet=True, log_every=50)
-    data = train.make_data(recipe, base, seed=seed, quiet=True)
-    codec = train.train_codec(recipe, data, base / (variant if own_codec else "shared"), run, "cpu")
-    assert codec is not None
-    info = dataset.read_info(data.train[0])
-    space = dict(info.action_space)
-    latents = train.make_latents(codec, data.train, space, recipe.dit.patch, quiet=True)
-    recipe = train.complete(recipe, info, latents[0].actions)
-    dit = train.train_dit(recipe, codec, data, latents, base / variant, run, "cpu")
-    assert dit is not None
-    return {"variant": variant, "seed": seed, **measure(recipe, codec, dit, data)}
+    collect_data(recipe, base, seed=seed, quiet=True)
+    data = data_folders(recipe, base)
+    shared = base / (variant if own_codec else "shared")
+    job = Training(recipe=recipe, data=data, out=shared, run=run, workers=Workers(), stop=Stop())
+    made = train.train_codec(job)
+    assert made is not None
+    codec, _ = made
+    latents = train.make_latents(job, codec)
+    assert latents is not None
+    job = replace(job, recipe=train.complete(recipe, data.info, latents[0].actions), out=base / variant)
+    trained = train.train_dit(job, codec, latents)
+    assert trained is not None
+    return {"variant": variant, "seed": seed, **measure(job.recipe, codec, trained[0], data)}
 
 
-def measure(recipe: Recipe, codec: Any, dit: DiT, data: train.DataSets) -> dict[str, float]:
+def measure(recipe: Recipe, codec: Any, dit: DiT, data: DataSets) -> dict[str, float]:
     """PSNR in dB on held-out worlds: codec, and rollouts of 1 and 2 steps at some horizons."""
-    held = train.load(data.validation[0])
+    held = load(data.validation[0])
     features = actions.features(held.actions, dict(recipe.dit.action_space))
     scaled = features / np.asarray(recipe.dit.action_scale, np.float32)
     frames, acts = find_starts(held.frames, scaled, context=recipe.context, horizon=8, count=48, seed=0)

@@ -37,7 +37,11 @@ class DiTLoss(nn.Module):
         own = self._own(batch, grid, text, depth) if depth else None
         condition = self._condition(batch, text)
         before = self._before(batch, clean if own is None else own)
-        noisy = mix(clean, batch["noise"], batch["signal"])
+        asked, base = batch["asked"], clean
+        if own is not None:  # what is remembered is its own, too; nothing is asked about it
+            old = batch["rollout"][:, None] & batch["has_previous"] & (batch["signal"] >= self.config.masks.clean_from)
+            base, asked = torch.where(old[..., None, None], own, clean), asked * ~old
+        noisy = mix(base, batch["noise"], batch["signal"])
         few = int(batch["shortcut"])
         target = clean
         if few:
@@ -49,8 +53,7 @@ class DiTLoss(nn.Module):
             error = (error * grid.valid[:, None]).sum(-1) / grid.valid[:, None].sum(-1)
         else:
             error = error.mean(-1)
-        asked = batch["asked"]
-        frame = (weight(batch["signal"]) * error * asked).sum() / asked.sum()
+        frame = (weight(batch["signal"]) * error * asked).sum() / asked.sum().clamp_min(1)
         has = batch["has_action"].float()
         reward = ((out.reward - symlog(batch["reward"])).square() * has).sum() / has.sum().clamp_min(1)
         end = F.binary_cross_entropy_with_logits(out.end, batch["end"], reduction="none")
@@ -93,28 +96,60 @@ class DiTLoss(nn.Module):
         return noisy * batch["has_previous"][..., None, None]
 
     def _look(self, batch: Mapping[str, Tensor], grid: Grid, rows: slice) -> Any:
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-        if batch["clean"].is_cuda:
-            dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
         part = Grid(places=_rows(grid.places, rows), valid=None if grid.valid is None else grid.valid[rows])
-        return self.dit.look(batch["times"], batch["visible"][rows], part, dtype)
+        return self.dit.look(batch["times"], batch["visible"][rows], part, self._dtype(batch["clean"]))
+
+    @staticmethod
+    def _dtype(like: Tensor) -> torch.dtype:
+        """Of attention: that of autocast, if it is on."""
+        device = like.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
     @torch.no_grad()
     def _own(self, batch: Mapping[str, Tensor], grid: Grid, text: Tensor | None, depth: int) -> Tensor:
-        """Latents in which frames are the network's own predictions, up to `depth` in a row, all frames at once.
+        """Latents in which the clips of `rollout` are the network's own, up to `depth` predictions in a row.
 
-        Each pass predicts every frame in one step from noise, with the pass before as the latents before; after n
-        passes a frame's input has gone through the network n times. It is a rollout of n steps from every frame of
-        the clip, for the price of n passes (Jacobi iteration; the aim is that of Self Forcing, arXiv:2506.08009).
+        Each pass predicts every frame of a clip in one step from noise, as at play: it sees the latents of the pass
+        before as its history and as the latent before it. After n passes a frame's input has gone through the network
+        n times: a rollout of n steps from every frame of the clip, for the price of n passes (Jacobi iteration; the aim
+        is that of Self Forcing, arXiv:2506.08009).
         """
-        latents, zero = batch["clean"], torch.zeros_like(batch["signal"])
-        condition = replace(self._condition(batch, text), signal=zero, level=torch.zeros_like(batch["level"]))
-        history = self._look(batch, grid, slice(None))
+        clean, rows = batch["clean"], batch["rollout"].nonzero()[:, 0]
+        if not len(rows):
+            return clean
+        part = {k: v[rows] if v.ndim and len(v) == len(clean) else v for k, v in batch.items()}
+        grid = Grid(
+            places=grid.places if len(grid.places) == 1 else grid.places[rows],
+            valid=None if grid.valid is None else grid.valid[rows],
+        )
+        condition = self._condition(part, None if text is None else text[rows])
+        # Two streams of the same frames: those that are remembered, nearly clean, and those that are drawn from noise.
+        # A drawn frame sees the remembered ones that it may see, and itself.
+        f = clean.shape[1]
+        signal = torch.cat([torch.full_like(part["signal"], 0.9), torch.zeros_like(part["signal"])], dim=1)
+        level = torch.cat([torch.full_like(part["level"], 3), torch.zeros_like(part["level"])], dim=1)
+        two = {
+            k: torch.cat([v, v], dim=1)
+            for k, v in condition.__dict__.items()
+            if isinstance(v, Tensor) and k != "backward"
+        }
+        both = replace(condition, **{**two, "signal": signal, "level": level})
+        alone = torch.eye(f, dtype=torch.bool, device=clean.device).expand(len(rows), f, f)
+        seen, none = part["visible"], torch.zeros_like(alone)
+        visible = torch.cat([torch.cat([seen, none], 2), torch.cat([seen & ~alone, alone], 2)], 1)
+        times = torch.cat([batch["times"], batch["times"]], dim=1)
+        history = self.dit.look(times, visible, grid, self._dtype(clean))
+        chosen = ((part["asked"] > 0) & part["has_previous"])[..., None, None]
+        latents = part["clean"]
         for _ in range(depth):
-            out = self.dit(batch["noise"], self._before(batch, latents), condition, grid, history)
-            chosen = batch["rollout"][:, None] & (batch["asked"] > 0) & batch["has_previous"]
-            latents = torch.where(chosen[..., None, None], out.clean, batch["clean"])
-        return latents
+            before = self._before(part, latents)
+            out = self.dit(
+                torch.cat([latents, part["noise"]], dim=1), torch.cat([before, before], dim=1), both, grid, history
+            )
+            latents = torch.where(chosen, out.clean[:, f:], part["clean"])
+        own = clean.clone()
+        own[rows] = latents
+        return own
 
     @torch.no_grad()
     def _shortcut(

@@ -69,7 +69,11 @@ class Masks:
 def draw_masks(
     rng: np.random.Generator, batch: int, frames: int, window: int, config: MaskConfig, *, shortcut: bool
 ) -> Masks:
-    """Draws the questions; `shortcut` False: no clip learns a shortcut yet."""
+    """Draws the questions.
+
+    With `shortcut` False no clip learns a shortcut yet. Each then draws the step size that it is told, which does not
+    matter for flow matching: so that all of them mean something when shortcuts begin.
+    """
     i = np.arange(frames)
     past = (i[None, :] <= i[:, None]) & (i[:, None] - i[None, :] <= window)
     visible = np.broadcast_to(past, (batch, frames, frames)).copy()
@@ -79,6 +83,8 @@ def draw_masks(
     signal = rng.random((batch, frames), dtype=np.float32)
     few = round(config.shortcut * batch) if shortcut else 0
     level = np.full((batch, frames), 3, np.int64)
+    if not shortcut:
+        level[:] = rng.integers(0, 4, size=(batch, 1))
     for b in range(batch):
         if b < few:
             level[b] = rng.integers(0, 3)
