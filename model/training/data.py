@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from worldsim import seeding, trees
+from worldsim import seeding
 from worldsim.dataset import Recording
 from worldsim.errors import ConfigError
 
@@ -42,20 +41,4 @@ class MemoryClips:
         rng = seeding.generator(self._tag, self._seed, step, rank)
         episodes = self._long[rng.integers(len(self._long), size=size)]
         starts = rng.integers(self._recording.lengths[episodes] + 2 - self._frames)
-        return cut(self._recording, episodes, starts, self._frames)
-
-
-def cut(r: Recording, episodes: NDArray[np.int64], starts: NDArray[np.int64], frames: int) -> Recording:
-    """Clips of `frames` frames: clip i is episode `episodes[i]` from frame `starts[i]` on."""
-    at = episodes[:, None], starts[:, None] + np.arange(frames)
-    steps = episodes[:, None], starts[:, None] + np.arange(frames - 1)
-    return Recording(
-        frames=r.frames[at],
-        actions=trees.map_leaves(lambda x: x[steps], r.actions),
-        rewards=r.rewards[steps],
-        terminated=r.terminated[steps],
-        lengths=np.full(len(episodes), frames - 1, np.int32),
-        world_seeds=r.world_seeds[episodes],
-        captions=r.captions[at],
-        caption_table=r.caption_table,
-    )
+        return self._recording.clip(episodes, starts, self._frames - 1)
