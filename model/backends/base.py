@@ -16,6 +16,7 @@ from worldsim.model.backends.compiled import compiled_decoder, compiled_frame
 from worldsim.model.backends.decoder import DecoderNet, empty_past
 from worldsim.model.backends.export import decoder_file, frame_file
 from worldsim.model.backends.frame import FrameNet
+from worldsim.model.backends.fused import frame_net
 from worldsim.model.backends.packed import packed
 from worldsim.model.backends.player import Maker, Player, fits
 from worldsim.model.backends.quantized import quantized
@@ -100,8 +101,8 @@ def make_backend(name: str, codec: VideoCodec, dit: DiT, sampler: SamplerConfig)
     exports = name in ("onnx", "openvino", "openvino-bf16")
     if exports and not fits(dit.config, sampler):
         raise ConfigError(
-            f"the back end {name} draws whole frames: it needs full time attention, a register, no guidance and a "
-            "commit pass of its own; use eager for these settings"
+            f"the back end {name} draws whole frames: it needs full time attention, a register and no "
+            "guidance; use eager for these settings"
         )
     if (exports or name == "int8") and dit.flags.device.type != "cpu":
         raise ConfigError(f"the back end {name} runs on the CPU: use eager, compile or bf16 on {dit.flags.device}")
@@ -119,7 +120,7 @@ def make_backend(name: str, codec: VideoCodec, dit: DiT, sampler: SamplerConfig)
 
 def _eager(codec: VideoCodec, dit: DiT, sampler: SamplerConfig) -> Backend:
     decoder = DecoderNet(packed(codec))
-    make: Maker = lambda batch, places: packed(FrameNet(dit, sampler, places).eval())  # noqa: E731
+    make: Maker = lambda batch, places: packed(frame_net(dit, sampler, places))  # noqa: E731
     return Backend("eager", codec, Player(packed(dit), dit.config, sampler, make), lambda latents: decoder)
 
 
@@ -140,14 +141,14 @@ def _bfloat16(codec: VideoCodec, dit: DiT, sampler: SamplerConfig) -> Backend:
         return frames.float(), after.float()
 
     def make(batch: int, places: Tensor) -> FrameNet:
-        return packed(FrameNet(dit, sampler, places).eval().to(half))
+        return packed(frame_net(dit, sampler, places).to(half))
 
     return Backend("bf16", codec, Player(autocast(dit), dit.config, sampler, make), lambda latents: decode, half)
 
 
 def _int8(codec: VideoCodec, dit: DiT, sampler: SamplerConfig) -> Backend:
     decoder = DecoderNet(packed(codec))
-    make: Maker = lambda batch, places: quantized(FrameNet(dit, sampler, places).eval())  # noqa: E731
+    make: Maker = lambda batch, places: quantized(frame_net(dit, sampler, places))  # noqa: E731
     return Backend("int8", codec, Player(quantized(dit), dit.config, sampler, make), lambda latents: decoder)
 
 

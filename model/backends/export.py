@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,46 +21,47 @@ from worldsim.errors import PrerequisiteError
 from worldsim.model.backends.cachedir import cache_folder, digest
 from worldsim.model.backends.compiled import example
 from worldsim.model.backends.decoder import DecoderNet, empty_past
-from worldsim.model.backends.frame import FrameArguments, FrameNet
+from worldsim.model.backends.frame import FrameNet
+from worldsim.model.backends.fused import frame_net
 from worldsim.model.backends.player import say
 from worldsim.model.codec.network import VideoCodec
 from worldsim.model.dit.network import DiT
 from worldsim.model.engine.sampler import SamplerConfig
 
-VERSION = 3  # of what is exported; a change of `FrameNet` or `DecoderNet` that matters raises it
+VERSION = 4  # of what is exported; a change of `FrameNet` or `DecoderNet` that matters raises it
 OPSET = 20
-
-FRAME_INPUTS = FrameArguments._fields[:-1]
 
 
 class _Flat(nn.Module):
     """`FrameNet` with tensors in a row, as a graph has them."""
 
-    def __init__(self, net: FrameNet) -> None:
+    def __init__(self, net: FrameNet, kind: type[Any]) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.kind = net, kind
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        n = len(FRAME_INPUTS)
-        result = self.net(FrameArguments(*tensors[:n], tensors[n:]))  # type: ignore[call-arg,arg-type]
+        n = len(self.kind._fields) - 1
+        result = self.net(self.kind(*tensors[:n], tensors[n:]))
         return (result.clean, result.instability, result.told, *result.commits)
 
 
 def frame_file(dit: DiT, sampler: SamplerConfig, batch: int, places: Tensor) -> Path:
     """The graph of a whole frame: K denoising passes and the commit pass, with the cache as explicit inputs.
 
-    Inputs are the fields of `FrameArguments` in order, then the cache's tensors as `cache0`, `cache1`, ...; outputs
-    `clean`, `instability`, `told`, and `commit0`, ...
+    Inputs are the fields of `FrameArguments` or `FusedArguments` in order, then the cache's tensors as `cache0`,
+    `cache1`, ...; outputs `clean`, `instability`, `told`, and `commit0`, ...
     """
     key = digest([dit], VERSION, torch.__version__, dit.config, sampler, batch, places.tolist())
     path = cache_folder() / "onnx" / f"frame-{key}.onnx"
     if not path.is_file():
-        net = FrameNet(dit, sampler, places).eval()
+        net = frame_net(dit, sampler, places)
         (arguments,) = example(net, batch)
         t = len(arguments.cache)
-        names = [*FRAME_INPUTS, *(f"cache{i}" for i in range(t))]
+        names = [*arguments._fields[:-1], *(f"cache{i}" for i in range(t))]
         outputs = ["clean", "instability", "told", *(f"commit{i}" for i in range(t))]
-        _export(_Flat(net), (*arguments[:-1], *arguments.cache), path, names, outputs, "the transformer")
+        _export(
+            _Flat(net, type(arguments)), (*arguments[:-1], *arguments.cache), path, names, outputs, "the transformer"
+        )
     return path
 
 

@@ -25,6 +25,9 @@ from worldsim.model.dit.rotary import angles, rotate, space_turn, split
 from worldsim.model.engine.sampler import SamplerConfig
 from worldsim.model.flow import levels
 
+#: Which tokens of the last layer are read: see `FrameNet._pass`.
+PATCHES, REGISTERS, ALL = "patches", "registers", "all"
+
 
 class FrameArguments(NamedTuple):
     """What `FrameNet` reads; B worlds, S slots of the ring, T time layers.
@@ -72,7 +75,7 @@ class FrameResult(NamedTuple):
     commits: tuple[Tensor, ...]
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
     """What all passes of one frame share."""
 
     before: Tensor  # (B, N, D): the part of the embedding that the previous latent, the action and the biases give
@@ -84,7 +87,7 @@ class _Known(NamedTuple):
     mask: Tensor  # (B, 1, 1, S * M + M)
 
 
-class _Layer(nn.Module):
+class LayerNet(nn.Module):
     """The weights of a `Layer`, with norms, places and scale in two tables."""
 
     cosine: Tensor
@@ -128,7 +131,7 @@ class FrameNet(nn.Module):
         self.k, self.tokens = sampler.steps, config.registers + places.shape[1]
         d, p = config.width, config.token
         turn = space_turn(places, config.registers, config.head)
-        self.layers = nn.ModuleList(_Layer(cast(Layer, layer), config, turn) for layer in dit.layers)
+        self.layers = nn.ModuleList(LayerNet(cast(Layer, layer), config, turn) for layer in dit.layers)
         weight = dit.embed.weight.detach()
         self.embed = linear(weight[:, :p], None)
         self.embed_before = linear(weight[:, p:], dit.embed.bias) if config.previous else None
@@ -165,84 +168,112 @@ class FrameNet(nn.Module):
         z = clean = first = a.noise.to(self.biases.dtype)
         previous = a.previous.to(z.dtype)
         for i in range(self.k):
-            clean, _, _ = self._pass(z, previous, known, i)
+            clean = self._clean(self._pass(z, known, i, PATCHES)[0], z, previous)
             first = clean if i == 0 else first
             if i < self.k - 1:
-                z = (
-                    torch.lerp(z, clean, 1 / (self.k - i))
-                    if z.dtype == torch.float32
-                    else z + (clean - z) / (self.k - i)
-                )
-        told, keys, values = self._pass(clean, previous, known, self.k)
-        change = (clean - first).to(a.noise.dtype).square().mean(dim=(1, 2)).sqrt()
-        return FrameResult(clean.to(a.noise.dtype), change, told.to(a.noise.dtype), (*keys, *values))
+                z = self._towards(z, clean, i)
+        x, keys, values = self._pass(clean, known, self.k, REGISTERS)
+        return self._result(a.noise.dtype, clean, first, self.heads(x.mean(dim=1)), (*keys, *values))
 
-    def _known(self, a: FrameArguments) -> _Known:
-        config, dtype, (b, s) = self.config, self.biases.dtype, a.ages.shape
-        moved = self.action(a.actions.to(dtype)) * a.has_action.to(dtype)[:, None]
-        to_vector, to_tokens = moved.chunk(2, dim=-1)
-        had, acted = a.has_previous.to(dtype)[:, None], a.has_action.to(dtype)[:, None]
-        text = a.text.to(dtype)
+    def _towards(self, z: Tensor, clean: Tensor, i: int) -> Tensor:
+        """The noisy latent after step i."""
+        part = 1 / (self.k - i)
+        return torch.lerp(z, clean, part) if z.dtype == torch.float32 else z + (clean - z) * part
+
+    def _result(
+        self, dtype: torch.dtype, clean: Tensor, first: Tensor, told: Tensor, commits: tuple[Tensor, ...]
+    ) -> FrameResult:
+        change = (clean - first).to(dtype).square().mean(dim=(1, 2)).sqrt()
+        return FrameResult(clean.to(dtype), change, told.to(dtype), commits)
+
+    def _vector(
+        self, actions: Tensor, has_action: Tensor, has_previous: Tensor, text: Tensor, backward: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What modulates a frame (B, D), less the step's part; and what its action adds to its tokens (B, D)."""
+        had, acted = has_previous[:, None], has_action[:, None]
+        to_vector, to_tokens = (self.action(actions) * acted).chunk(2, dim=-1)
         vector = to_vector + self.noise * had + (1 - had) * self.flags[0] + (1 - acted) * self.flags[1]
-        vector = vector + a.backward.to(dtype)[:, None] * self.flags[2] + text.mean(dim=1)
-        m = self.modulate(F.silu(self.steps + vector)).unflatten(-1, (8, config.width))  # (K + 1, B, 8, D)
+        return vector + backward[:, None] * self.flags[2] + text.mean(dim=1), to_tokens
+
+    def _modulation(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(K + 1, B, D) -> `Known.modulation` and `Known.final`."""
+        m = self.modulate(F.silu(self.steps + vectors)).unflatten(-1, (8, self.config.width))  # (K + 1, B, 8, D)
         scale, shift = m[:, :, 6:7], m[:, :, 7:]
-        before = self.bias if self.embed_before is None else self.embed_before(a.previous.to(dtype))
-        turn = angles(a.ages, split(config.head)[0], 64.0)[:, :, None, None]
+        return m[:, :, None, :6] + self.biases, torch.cat([(1 + scale) * self.gain, shift], dim=2)
+
+    def _past(self, ages: Tensor, order: Tensor, cache: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
+        """Remembered keys, turned, and values: each (B, kv heads, S * M, head), oldest first."""
+        turn = angles(ages, split(self.config.head)[0], 64.0)[:, :, None, None]
         cos, sin = turn.cos(), turn.sin()
-        t = len(a.cache) // 2
-        past = [x.index_select(1, a.order).to(dtype) for x in a.cache]
-        keys = tuple(_rows(rotate(x, cos, sin)) for x in past[:t])
-        own = a.seen.new_ones(b, self.tokens)
-        seen = torch.cat([a.seen[:, :, None].expand(-1, -1, self.tokens).reshape(b, s * self.tokens), own], dim=1)
-        return _Known(
+        t = len(cache) // 2
+        past = [x.index_select(1, order).to(self.biases.dtype) for x in cache]
+        return [rows(rotate(x, cos, sin)) for x in past[:t]], [rows(x) for x in past[t:]]
+
+    def _seen(self, seen: Tensor) -> Tensor:
+        """(B, S) frames -> (B, S * M) tokens."""
+        return seen[:, :, None].expand(-1, -1, self.tokens).reshape(len(seen), -1)
+
+    def _known(self, a: FrameArguments) -> Known:
+        dtype = self.biases.dtype
+        text = a.text.to(dtype)
+        actions, acted, had, back = (x.to(dtype) for x in (a.actions, a.has_action, a.has_previous, a.backward))
+        vector, to_tokens = self._vector(actions, acted, had, text, back)
+        modulation, final = self._modulation(vector)
+        before = self.bias if self.embed_before is None else self.embed_before(a.previous.to(dtype))
+        keys, values = self._past(a.ages, a.order, a.cache)
+        seen = torch.cat([self._seen(a.seen), a.seen.new_ones(len(a.seen), self.tokens)], dim=1)
+        return Known(
             before=before + to_tokens[:, None],
             registers=self.registers + text,
-            modulation=m[:, :, None, :6] + self.biases,
-            final=torch.cat([(1 + scale) * self.gain, shift], dim=2),
-            keys=keys,
-            values=tuple(_rows(x) for x in past[t:]),
-            mask=((seen - 1) * 1.0e9)[:, None, None].to(dtype),
+            modulation=modulation,
+            final=final,
+            keys=tuple(keys),
+            values=tuple(values),
+            mask=hidden(seen)[:, None, None].to(dtype),
         )
 
-    def _pass(self, z: Tensor, previous: Tensor, known: _Known, i: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Pass i of K + 1. The last one commits: it gives what the heads say instead of the clean patches."""
-        config, r = self.config, self.config.registers
-        commits = i == self.k
+    def _pass(self, z: Tensor, known: Known, i: int, read: str) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Pass i of K + 1: tokens of the last layer, normed, and the frame's own keys and values.
+
+        `read` says which tokens: the last layer works on no others.
+        """
+        config = self.config
+        wanted = {PATCHES: slice(config.registers, None), REGISTERS: slice(0, config.registers), ALL: slice(None)}[read]
         x = torch.cat([known.registers, self.embed(z) + known.before], dim=1)  # (B, M, D)
         keys: list[Tensor] = []
         values: list[Tensor] = []
         for j, layer in enumerate(self.layers):
-            assert isinstance(layer, _Layer)
-            read = slice(None) if j < config.depth - 1 else (slice(0, r) if commits else slice(r, None))
+            assert isinstance(layer, LayerNet)
+            part = slice(None) if j < config.depth - 1 else wanted
             scale, shift, gate, scale2, shift2, gate2 = known.modulation[i, :, j].unsqueeze(2).unbind(dim=1)
-            q, k, v = self._project(layer, torch.addcmul(shift, _norm(x), scale))
-            if layer.time and commits:
+            q, k, v = self._project(layer, torch.addcmul(shift, norm(x), scale))
+            if layer.time:
                 keys.append(k)
                 values.append(v)
-            if read != slice(None):
-                q, x = q[:, read], x[:, read]
+            if part != slice(None):
+                q, x = q[:, part], x[:, part]
             k, v, mask = k.transpose(1, 2), v.transpose(1, 2), None
             if layer.time:
                 t = config.time_layers.index(layer.index)
                 k, v, mask = torch.cat([known.keys[t], k], 2), torch.cat([known.values[t], v], 2), known.mask
             x = torch.addcmul(x, gate, layer.out(grouped_attention(q, k, v, mask)))
-            up, by = layer.up(torch.addcmul(shift2, _norm(x), scale2)).chunk(2, dim=-1)
+            up, by = layer.up(torch.addcmul(shift2, norm(x), scale2)).chunk(2, dim=-1)
             x = torch.addcmul(x, gate2, layer.down(F.silu(up) * by))
         gain, shift = known.final[i].unsqueeze(2).unbind(dim=1)
-        x = torch.addcmul(shift, _norm(x), gain)
-        if commits:
-            return self.heads(x.mean(dim=1)), keys, values
-        out = self.final(x)
-        p = config.token
-        return out[..., :p] + out[..., p : p + 1] * z + out[..., p + 1 :] * previous, keys, values
+        return torch.addcmul(shift, norm(x), gain), keys, values
 
-    def _project(self, layer: _Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _clean(self, patches: Tensor, z: Tensor, previous: Tensor) -> Tensor:
+        """The prediction of (B, N, D) tokens."""
+        out: Tensor = self.final(patches)
+        p = self.config.token
+        return out[..., :p] + out[..., p : p + 1] * z + out[..., p + 1 :] * previous
+
+    def _project(self, layer: LayerNet, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, M, D) -> q (B, M, heads, head), k and v (B, M, kv heads, head), normed and turned."""
         config = self.config
         qkv = layer.qkv(x).unflatten(-1, (-1, config.head))
         turned = config.heads + config.kv_heads
-        qk = _norm(qkv[:, :, :turned])
+        qk = norm(qkv[:, :, :turned])
         qk = torch.addcmul(qk * layer.cosine, _swap(qk), layer.sine)
         return qk[:, :, : config.heads], qk[:, :, config.heads :], qkv[:, :, turned:]
 
@@ -262,7 +293,7 @@ def grouped_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> T
     b, length, heads, head = q.shape
     kv = k.shape[1]
     rows = q.view(b, length, kv, heads // kv, head).permute(0, 2, 3, 1, 4).reshape(b, kv, -1, head)
-    if _exporting() or q.dtype == torch.bfloat16:  # exported as plain products; see `attention.attend`
+    if exporting() or q.dtype == torch.bfloat16:  # exported as plain products; see `attention.attend`
         scores = rows @ k.transpose(-2, -1)
         if mask is not None:
             scores = scores + mask
@@ -287,23 +318,30 @@ def shared(layer: nn.Linear) -> nn.Linear:
     return linear(layer.weight, layer.bias)
 
 
-def _exporting() -> bool:
+def exporting() -> bool:
+    """Whether this is being traced for an export."""
     return torch._C._get_tracing_state() is not None
 
 
-def _norm(x: Tensor) -> Tensor:
-    if _exporting():  # the exporter does not know the fused form; ONNX Runtime finds and fuses this one
+def norm(x: Tensor) -> Tensor:
+    """RMS norm of the last axis, without a weight."""
+    if exporting():  # the exporter does not know the fused form; ONNX Runtime finds and fuses this one
         return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
     return F.rms_norm(x, (x.shape[-1],), None, 1e-6)
 
 
 def _swap(x: Tensor) -> Tensor:
     """The two halves of the last axis, exchanged."""
-    if _exporting():
+    if exporting():
         return torch.cat(x.chunk(2, dim=-1)[::-1], dim=-1)
     return x.roll(x.shape[-1] // 2, -1)  # two thirds of the time
 
 
-def _rows(x: Tensor) -> Tensor:
+def hidden(seen: Tensor) -> Tensor:
+    """1 where something may be looked at and 0 where not -> what is added to the scores."""
+    return (seen - 1) * 1.0e9
+
+
+def rows(x: Tensor) -> Tensor:
     """(B, S, M, kv, head) -> (B, kv, S * M, head)."""
     return x.flatten(1, 2).transpose(1, 2).contiguous()

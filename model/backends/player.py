@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from worldsim.model.backends.frame import FrameArguments, FrameResult
+from worldsim.model.backends.fused import FusedArguments
 from worldsim.model.dit.attention import History
 from worldsim.model.dit.condition import Condition, Output
 from worldsim.model.dit.config import DiTConfig
 from worldsim.model.dit.patches import Grid
 from worldsim.model.engine.cache import RingCache
-from worldsim.model.engine.sampler import Drawn, FrameInput, Network, SamplerConfig
+from worldsim.model.engine.sampler import Drawn, FrameInput, Network, Pending, SamplerConfig
 
-#: Draws one frame of every world: an instance of `FrameNet`, or the same compiled or exported.
-Runner = Callable[[FrameArguments], FrameResult]
+#: Draws one frame of every world: an instance of `FrameNet` or, for the fused form, of `FusedFrameNet`; or the same
+#: compiled or exported.
+Runner = Callable[[Any], FrameResult]
 #: Makes a runner for B worlds with tokens at these places (1, N, 2).
 Maker = Callable[[int, Tensor], Runner]
 
@@ -28,8 +31,8 @@ def say(text: str) -> None:
 
 
 def fits(config: DiTConfig, sampler: SamplerConfig) -> bool:
-    """Whether a whole frame is one call: full time attention, a register, no guidance, the commit pass on its own."""
-    plain = sampler.text_guidance == 1 and sampler.history_guidance == 1 and not getattr(sampler, "fused", False)
+    """Whether a whole frame is one call: full time attention, a register, no guidance."""
+    plain = sampler.text_guidance == 1 and sampler.history_guidance == 1
     return plain and config.time_attention == "full" and config.registers > 0
 
 
@@ -59,17 +62,23 @@ class Player:
             self._for_shape(batch, grid)
 
     def whole(
-        self, frame: FrameInput, grid: Grid, cache: RingCache, sampler: SamplerConfig
+        self, frame: FrameInput, grid: Grid, cache: RingCache, sampler: SamplerConfig, pending: Pending | None = None
     ) -> tuple[Drawn, Output] | None:
-        """Draws and commits one frame of every world in one call; None where it has to go pass by pass."""
+        """Draws one frame of every world and commits it, or what was pending; None where it has to go pass by pass."""
         if sampler != self.sampler or not fits(self.config, sampler) or cache.pinned is not None:
             return None
-        if grid.valid is not None or grid.places.shape[0] != 1:
+        if grid.valid is not None or grid.places.shape[0] != 1 or sampler.fused != (pending is not None):
             return None
-        result = self._for_shape(len(frame.times), grid)(arguments(frame, cache))
+        known = arguments(frame, cache)
+        given = known if pending is None else fused_arguments(known, pending, frame, cache)
+        result = self._for_shape(len(frame.times), grid)(given)
         t = len(self.config.time_layers)
         keys, values = result.commits[:t], result.commits[t:]
-        cache.push(dict(zip(self.config.time_layers, zip(keys, values, strict=True), strict=True)), frame.times)
+        commits = dict(zip(self.config.time_layers, zip(keys, values, strict=True), strict=True))
+        if pending is None:
+            cache.push(commits, frame.times)
+        else:
+            cache.push(commits, pending.frame.times, pending.without)
         told = Output(clean=result.clean[:, None], reward=result.told[:, :1], end=result.told[:, 1:])
         return Drawn(clean=result.clean, instability=result.instability), told
 
@@ -105,4 +114,24 @@ def arguments(frame: FrameInput, cache: RingCache) -> FrameArguments:
         seen=(filled & (now - past <= config.window)).float(),
         order=order,
         cache=(*cache.keys, *cache.values),
+    )
+
+
+def fused_arguments(known: FrameArguments, pending: Pending, frame: FrameInput, cache: RingCache) -> FusedArguments:
+    """The same with the frame that waits."""
+    old, order = pending.frame, known.order
+    waits = torch.ones_like(frame.times)
+    waits[list(pending.without)] = 0.0
+    then = frame.times[:, None] - 1  # the time of the frame that waits
+    near = cache.filled[:, order] & (then - cache.times[:, order] <= cache.config.window)
+    return FusedArguments(
+        *known[:-1],
+        waits=waits,
+        old_previous=old.previous,
+        old_has_previous=old.has_previous.float(),
+        old_actions=old.actions,
+        old_has_action=old.has_action.float(),
+        old_text=known.text if old.text is None else old.text,
+        old_seen=near.float(),
+        cache=known.cache,
     )

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from worldsim.errors import PrerequisiteError
-from worldsim.model.backends.export import FRAME_INPUTS
 from worldsim.model.backends.frame import FrameArguments, FrameResult
+from worldsim.model.backends.fused import FusedArguments
 
 
 class Session(Protocol):
@@ -84,9 +84,9 @@ class ExportedFrame:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def __call__(self, a: FrameArguments) -> FrameResult:
+    def __call__(self, a: FrameArguments | FusedArguments) -> FrameResult:
         """As `FrameNet`."""
-        inputs = {name: _array(x) for name, x in zip(FRAME_INPUTS, a[:-1], strict=True)}
+        inputs = {name: _array(x) for name, x in zip(a._fields[:-1], a[:-1], strict=True)}
         inputs |= {f"cache{i}": _array(x) for i, x in enumerate(a.cache)}
         clean, instability, told, *commits = (torch.from_numpy(x) for x in self._session.run(inputs))
         return FrameResult(clean, instability, told, tuple(commits))

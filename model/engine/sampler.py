@@ -117,9 +117,12 @@ class WholeFrames(Protocol):
     """What a faster form of the network may offer beside single passes."""
 
     def whole(
-        self, frame: FrameInput, grid: Grid, cache: RingCache, sampler: SamplerConfig
+        self, frame: FrameInput, grid: Grid, cache: RingCache, sampler: SamplerConfig, pending: Pending | None = None
     ) -> tuple[Drawn, Output] | None:
-        """Draws and commits one frame of every world in one call; None where it has to go pass by pass."""
+        """Draws one frame of every world in one call and commits it, or in the fused form what was pending.
+
+        None where it has to go pass by pass.
+        """
         ...
 
 

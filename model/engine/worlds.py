@@ -156,8 +156,10 @@ class Worlds:
         """Draws and commits: the frame, what the network says of it, and how far other draws spread."""
         sampler, faster = self.sampler, cast(object, self.network)
         if isinstance(faster, WholeFrames) and not sampler.redraws:
-            whole = faster.whole(frame, self.grid, self.cache, sampler)
+            whole = faster.whole(frame, self.grid, self.cache, sampler, self.pending)
             if whole is not None:
+                if self.pending is not None:
+                    self.pending = Pending(frame=frame, clean=whole[0].clean)
                 return *whole, None
         drawn = draw(self.network, frame, self.grid, self.cache, sampler, self.pending)
         spread = self._spread(frame, drawn.clean) if sampler.redraws else None

@@ -128,11 +128,43 @@ def test_bfloat16_keeps_its_cache_in_bfloat16_and_leaves_the_weights_alone(codec
     assert {p.dtype for p in (*dit.parameters(), *codec.parameters())} == {torch.float32}
 
 
-@pytest.mark.parametrize("sampler", [SamplerConfig(text_guidance=2.0), SamplerConfig(fused=True)])
+@pytest.mark.parametrize("settings", [{}, {"text_length": 0, "previous": False}, {"window": 2}, {"depth": 4}])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_fused_frame_is_what_single_passes_give(settings: dict[str, Any], steps: int) -> None:
+    """Also where a world has just begun while another goes on, and when the ring has turned."""
+    dit, sampler = deep_dit(**settings), SamplerConfig(steps=steps, fused=True)
+    player = make_backend("eager", small_codec(), dit, sampler).network
+    slow, fast = begun(dit, sampler), begun(dit, sampler)
+    fast.network = player
+    for t in range(7):
+        if t == 4:
+            for worlds in (slow, fast):
+                latents = torch.randn(1, 2, worlds.tokens, dit.config.token, generator=torch.Generator().manual_seed(t))
+                worlds.start([1], latents, torch.zeros(1, 1, dit.action_features), [9])
+        actions = torch.randn(2, dit.action_features, generator=torch.Generator().manual_seed(t))
+        a, b = slow.step(actions), fast.step(actions)
+        for name in ("clean", "instability", "reward", "end"):
+            torch.testing.assert_close(getattr(a, name), getattr(b, name), rtol=1e-3, atol=1e-4)
+        for row in range(2):
+            expected, got = slow.read(row), fast.read(row)
+            for name in expected:
+                torch.testing.assert_close(got[name], expected[name], rtol=1e-3, atol=1e-4)
+    assert player._runner is not None  # not pass by pass
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "int8", "bf16"])
+def test_back_ends_agree_in_the_fused_form(name: str, codec: VideoCodec, dit: DiT) -> None:
+    if name in ("onnx", "openvino"):
+        pytest.importorskip("onnx")
+        pytest.importorskip({"onnx": "onnxruntime"}.get(name, name))
+    sampler = SamplerConfig(steps=2, fused=True)
+    got = agreement(make_backend(name, codec, dit, sampler), codec, dit, sampler, size=SIZE, horizon=8)
+    assert got.relative < {"int8": 0.15, "bf16": 3e-2}.get(name, 1e-4)
+
+
 @pytest.mark.parametrize("name", ["eager", "bf16", "int8"])
-def test_what_is_no_single_call_goes_pass_by_pass(
-    name: str, sampler: SamplerConfig, codec: VideoCodec, dit: DiT
-) -> None:
+def test_what_is_no_single_call_goes_pass_by_pass(name: str, codec: VideoCodec, dit: DiT) -> None:
+    sampler = SamplerConfig(text_guidance=2.0)
     assert not fits(dit.config, sampler)
     got = agreement(make_backend(name, codec, dit, sampler), codec, dit, sampler, size=SIZE, horizon=4)
     assert got.relative < {"eager": 1e-5, "bf16": 5e-2, "int8": 0.2}[name]
