@@ -30,6 +30,7 @@ class DataConfig:
         steps: T of each.
         validation_steps: T of each validation episode.
         share: How often clips come from it, relative to the other sets.
+        fresh: Episodes that give way to newly played ones at each refresh while the transformer is trained; 0 = none.
     """
 
     size: tuple[int, int] = (64, 64)
@@ -38,6 +39,11 @@ class DataConfig:
     steps: int = 96
     validation_steps: int = 64
     share: float = 1.0
+    fresh: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fresh < 0:
+            raise ConfigError(f"fresh must be at least 0, got {self.fresh}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +70,7 @@ class Recipe:
         codec, codec_loss, codec_training: The codec, what for, and the budget.
         codec_episodes: Episodes of the first set that the codec sees at most, if they fit into memory (see
             `worldsim.train_data.MAX_MEMORY`); else it sees all of them, read from disk.
+        refresh: Steps of the transformer between two refreshes of the sets that have `fresh` episodes.
         dit, dit_loss, dit_training: The transformer. What follows from the data (action space and scale, channels,
             vocabulary) is filled in and must not be given.
         text: Whether it reads prompts.
@@ -79,6 +86,7 @@ class Recipe:
     codec_loss: CodecLossConfig = field(default_factory=CodecLossConfig)
     codec_training: StageConfig
     codec_episodes: int = 1536
+    refresh: int = 100
     dit: DiTConfig = field(default_factory=DiTConfig)
     dit_loss: DiTLossConfig = field(default_factory=DiTLossConfig)
     dit_training: StageConfig
@@ -86,6 +94,10 @@ class Recipe:
     context: int = 8
     horizon: int = 16
     steps: int = 2
+
+    def __post_init__(self) -> None:
+        if self.refresh < 1:
+            raise ConfigError(f"refresh must be at least 1 step, got {self.refresh}")
 
 
 def recipe_names() -> list[str]:

@@ -168,4 +168,10 @@ def describe(recipe: Recipe, world: int = 1) -> list[str]:
             f"  data {data.size[0]}x{data.size[1]}: {data.episodes:,} episodes, {frames:,} frames; latents "
             f"{latents / 1e9:.2f} GB on disk"
         )
+        if data.fresh:
+            refreshes = max(0, recipe.dit_training.steps - 1) // recipe.refresh
+            lines.append(
+                f"    fresh: {data.fresh:,} of them are replaced every {recipe.refresh:,} steps, {refreshes} times: "
+                f"{data.fresh * refreshes:,} episodes more are played; latents up to twice as large on disk"
+            )
     return lines

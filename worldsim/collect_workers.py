@@ -13,7 +13,7 @@ import pickle
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any, TypeAlias
@@ -65,7 +65,7 @@ def record_batches(
         raise ConfigError(f"workers must be at least 1, got {workers}")
     if workers == 1 or len(batches) < 2:
         for batch in batches:
-            yield batch, _play(record, config, scripts, batch, advance)
+            yield batch, _packed(record, config, scripts, batch, advance)
         return
     try:
         job = pickle.dumps((record, config, scripts))
@@ -78,9 +78,16 @@ def record_batches(
         yield from _gather(children, deque(batches), advance)
 
 
-def _play(record: Record, config: Any, scripts: Any, batch: Batch, advance: Callable[[int], None]) -> bytes:
+def play(
+    record: Record, config: Any, scripts: Any, indices: Iterable[int], advance: Callable[[int], None]
+) -> Recording:
+    """Plays some episodes; `advance` is told when one is done.
+
+    Raises:
+        WorldFailure: If one fails.
+    """
     episodes = []
-    for index in range(batch.start, batch.start + batch.count):
+    for index in indices:
         try:
             episodes.append(record(config, index, scripts))
         except WorldsimError:
@@ -88,7 +95,11 @@ def _play(record: Record, config: Any, scripts: Any, batch: Batch, advance: Call
         except Exception as error:
             raise WorldFailure(f"episode {index} could not be played: {type(error).__name__}: {error}") from error
         advance(1)
-    return pack(join(episodes))
+    return join(episodes)
+
+
+def _packed(record: Record, config: Any, scripts: Any, batch: Batch, advance: Callable[[int], None]) -> bytes:
+    return pack(play(record, config, scripts, range(batch.start, batch.start + batch.count), advance))
 
 
 # ------------------------------------------------------------------------------------------------------ the parent
@@ -157,15 +168,15 @@ def _serve(pipe: Any, job: bytes) -> None:
     try:
         record, config, scripts = pickle.loads(job)
         while (batch := pipe.recv()) is not None:
-            pipe.send((None, _play(record, config, scripts, batch, lambda episodes: pipe.send((None, None)))))
+            pipe.send((None, _packed(record, config, scripts, batch, lambda episodes: pipe.send((None, None)))))
     except (EOFError, OSError):
         return  # the parent is gone
     except Exception as error:
         with contextlib.suppress(OSError):
-            pipe.send((_portable(error), None))
+            pipe.send((portable(error), None))
 
 
-def _portable(error: Exception) -> WorldsimError:
+def portable(error: Exception) -> WorldsimError:
     """An exception that survives the pipe whatever it holds, with the child's traceback as its note."""
     portable = type(error)(str(error)) if isinstance(error, WorldsimError) else WorldFailure(f"playing failed: {error}")
     portable.add_note("".join(traceback.format_exception(error)))

@@ -2,7 +2,7 @@
 
     <out>/data/                 episodes, unless they are given
     <out>/codec/                state, log, pictures; codec.safetensors once it is finished
-    <out>/latents/              the episodes through the codec
+    <out>/latents/              the episodes through the codec, fresh ones too
     <out>/dit/                  state, log, pictures
     <out>/checkpoint/           the result
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from worldsim.errors import ConfigError, StoreError
 from worldsim.progress import Progress
 from worldsim.train_data import DataSets, codec_clips, codec_validation, collect_data, data_folders, load
+from worldsim.train_fresh import fresh_latents, fresh_plays
 
 if TYPE_CHECKING:
     from worldsim.dataset import DatasetInfo
@@ -113,6 +114,7 @@ def train(
         if workers.agree(late):
             return None
         data = data_folders(recipe, out)
+    fresh_plays(data, [d.fresh for d in recipe.data])  # what is wrong with them is said now, not after the codec
     job = Training(recipe=recipe, data=data, out=out, run=run, workers=workers, stop=stop, init=init)
     made = train_codec(job)
     if made is None:
@@ -247,26 +249,28 @@ def train_dit(job: Training, codec: VideoCodec, latents: list[LatentRecording]) 
     dit = DiT(recipe.dit, actions.count(space))
     if job.init is not None:
         _start_from(job, "dit", dit, job.init.dit.state_dict())
-    stage = recipe.dit_training
-    task = DiTTask(
-        dit,
-        recipe.dit_loss,
-        stage,
-        latents,
-        job.data.shares,
-        seed=run.seed,
-        validate=validate,
-        device=job.workers.device,
-    )
-    result = run_stage(
-        task,
-        stage,
-        run,
-        job.out / "dit",
-        workers=job.workers,
-        stop=job.stop,
-        settings=job.settings(network=recipe.dit, loss=recipe.dit_loss, stage=stage),
-    )
+    stage, counts = recipe.dit_training, [data.fresh for data in recipe.data]
+    fresh = {"count": counts, "every": recipe.refresh if any(counts) else 0}
+    with fresh_latents(job, codec, latents) as source:
+        task = DiTTask(
+            dit,
+            recipe.dit_loss,
+            stage,
+            latents if source is None else source.at,
+            job.data.shares,
+            seed=run.seed,
+            validate=validate,
+            device=job.workers.device,
+        )
+        result = run_stage(
+            task,
+            stage,
+            run,
+            job.out / "dit",
+            workers=job.workers,
+            stop=job.stop,
+            settings=job.settings(network=recipe.dit, loss=recipe.dit_loss, stage=stage, fresh=fresh),
+        )
     return (dit, result) if result.finished else None
 
 

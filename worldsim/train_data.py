@@ -126,6 +126,7 @@ def given_data(recipe: Recipe, folders: Sequence[Path], validation: Sequence[Pat
             )
     ours = tuple(d.share for d in recipe.data)
     shares = ours if len(ours) == len(folders) else tuple(float(info.episodes) for info in infos)
+    counts = [d.fresh for d in recipe.data] if len(ours) == len(folders) else [recipe.data[0].fresh] * len(folders)
     sets = tuple(
         replace(
             recipe.data[0],
@@ -133,8 +134,9 @@ def given_data(recipe: Recipe, folders: Sequence[Path], validation: Sequence[Pat
             episodes=info.episodes,
             validation=store.read_info(other).episodes,
             share=share,
+            fresh=fresh,
         )
-        for info, other, share in zip(infos, held, shares, strict=True)
+        for info, other, share, fresh in zip(infos, held, shares, counts, strict=True)
     )
     play = replace(recipe.play, env=infos[0].env, env_args=dict(infos[0].env_args))
     return replace(recipe, data=sets, play=play), DataSets(train=tuple(folders), validation=held, shares=shares)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from worldsim.model.checkpoint import CheckpointConfig
     from worldsim.model.codec.network import VideoCodec
     from worldsim.model.dit.network import DiT
+    from worldsim.model.recipe import Recipe
     from worldsim.model.training.loop import StageResult
     from worldsim.train import Training
 
@@ -61,6 +62,7 @@ def card(job: Training, results: Mapping[str, StageResult], quality: Mapping[str
         "recipe": recipe,
         "seed": job.run.seed,
         "data": job.data.digest,
+        "fresh": fresh_episodes(job.recipe),
         "init": None if job.init is None else job.init.digest,
         "processes": job.workers.world,
         "steps": {name: result.step for name, result in results.items()},
@@ -78,6 +80,12 @@ def card(job: Training, results: Mapping[str, StageResult], quality: Mapping[str
     }
 
 
+def fresh_episodes(recipe: Recipe) -> int:
+    """Episodes that were played while the transformer was trained."""
+    refreshes = max(0, recipe.dit_training.steps - 1) // recipe.refresh
+    return refreshes * sum(data.fresh for data in recipe.data)
+
+
 def readme(config: CheckpointConfig) -> str:
     """The model card."""
     import yaml
@@ -90,6 +98,7 @@ def readme(config: CheckpointConfig) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in c["versions"].items())
     codec = c["validation"]["codec"]
     spent = ", ".join(f"{name} {c['steps'][name]:,} steps in {c['seconds'][name]:,.0f} s" for name in c["steps"])
+    data = f"data {c['data'][:12]}" + (f" and {c['fresh']:,} fresh episodes" if c.get("fresh") else "")
     started = f"\nIt started from the weights of checkpoint `{c['init'][:12]}`." if c["init"] else ""
     return f"""# {config.name}
 
@@ -107,7 +116,7 @@ model = LatentSimulator("path/of/this/folder")
 
 ## How it was made
 
-Seed {c["seed"]}, data {c["data"][:12]}, {spent}, {c["processes"]} process(es).{started}
+Seed {c["seed"]}, {data}, {spent}, {c["processes"]} process(es).{started}
 With {versions}.
 
 ## On validation worlds

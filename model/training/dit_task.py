@@ -17,7 +17,7 @@ from worldsim.model.dit.patches import Grid, pad
 from worldsim.model.flow import mix, move, shortcut_target, symlog, weight
 from worldsim.model.training.config import StageConfig
 from worldsim.model.training.dit_config import DiTLossConfig
-from worldsim.model.training.latents import LatentClips, LatentRecording, draw_clips
+from worldsim.model.training.latents import Episodes, LatentClips, draw_clips
 from worldsim.model.training.masks import Masks, draw_masks
 
 
@@ -191,7 +191,7 @@ class DiTTask:
         dit: DiT,
         loss: DiTLossConfig,
         stage: StageConfig,
-        train: Sequence[LatentRecording],
+        train: Sequence[Episodes] | Callable[[int], Sequence[Episodes]],
         shares: Sequence[float],
         *,
         seed: int,
@@ -204,7 +204,7 @@ class DiTTask:
             dit: To train.
             loss: What for.
             stage: Budget.
-            train: Recordings, one a size.
+            train: Recordings, one a size; where they change on the way, a function that gives those of a step.
             shares: How often each is drawn.
             seed: Of everything.
             validate: Figures and a picture of the network as it is.
@@ -212,7 +212,8 @@ class DiTTask:
         """
         self.dit, self.loss, self.stage, self.seed, self.device = dit, loss, stage, seed, device
         self.module = DiTLoss(dit, loss).to(device)
-        self._train, self._shares, self._validate = train, shares, validate
+        self._train = train if callable(train) else lambda step: train
+        self._shares, self._validate = shares, validate
         self._words: Any = None
         if dit.config.text_length:
             from worldsim.model.text.words import Vocabulary
@@ -225,7 +226,7 @@ class DiTTask:
         stage, config = self.stage, self.dit.config
         size, frames = stage.batch // world, stage.frames
         key = ("dit", self.seed, step, rank)
-        clips = draw_clips(self._train, self._shares, frames=frames, size=size, seed=key)
+        clips = draw_clips(self._train(step), self._shares, frames=frames, size=size, seed=key)
         rng = seeding.generator("questions", *key)
         generator = torch.Generator().manual_seed(seeding.hash_seed("noise", *key))
         share = step / max(stage.steps, 1)

@@ -80,7 +80,7 @@ def write_latents(
     """
     place = latents_folder(codec, dataset, patch, cache)
     info = read_info(dataset)
-    if (place / _DONE).is_file():
+    if is_whole(place):
         progress(info.episodes)
         return True
     with storing(place, again=_AGAIN):
@@ -109,8 +109,30 @@ def write_latents(
     return True
 
 
+def is_whole(place: Path) -> bool:
+    """Whether a folder of latents is finished."""
+    return (place / _DONE).is_file()
+
+
+def keep_latents(place: Path, latents: LatentRecording) -> None:
+    """Writes a few episodes to a folder of their own, whole or not at all.
+
+    Raises:
+        StoreError: If they cannot be written.
+    """
+    fresh = part(place)
+    with storing(place, again=_AGAIN):
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        for name in _ARRAYS:
+            _append(fresh / f"{name}.npy", np.asarray(getattr(latents, name)), 0, len(latents))
+        _write_json(fresh / _DONE, {"schema": SCHEMA, "table": latents.table, "size": latents.size})
+        shutil.rmtree(place, ignore_errors=True)
+        fresh.replace(place)
+
+
 def open_latents(place: Path) -> LatentRecording:
-    """The latents in a folder that `write_latents` finished; tokens stay on disk and are read where they are used.
+    """The latents in a folder that is whole; tokens stay on disk and are read where they are used.
 
     Raises:
         StoreError: If the folder is not whole.

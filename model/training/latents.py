@@ -1,9 +1,10 @@
-"""Latents to train the transformer on: a dataset seen through the codec once, kept in memory in half precision."""
+"""Latents to train the transformer on: a dataset seen through the codec once, kept in half precision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -44,6 +45,33 @@ class LatentRecording:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def cut(self, episodes: NDArray[np.int64], starts: NDArray[np.int64], frames: int) -> LatentClips:
+        """Clip i is episode `episodes[i]` from latent `starts[i]` on; the two are (B,)."""
+        at = starts[:, None] + np.arange(frames)
+        steps = starts[:, None] + np.arange(frames - 1)
+        e = episodes[:, None]
+        return LatentClips(
+            tokens=self.tokens[torch.from_numpy(np.broadcast_to(e, at.shape).copy()), torch.from_numpy(at)].float(),
+            actions=self.actions[e, steps],
+            rewards=self.rewards[e, steps],
+            terminated=self.terminated[e, steps],
+            captions=tuple(tuple(self.table[i] for i in row) for row in self.captions[e, at]),
+            size=self.size,
+        )
+
+
+class Episodes(Protocol):
+    """What clips of latents are cut from: a `LatentRecording`, or one in which episodes are replaced."""
+
+    @property
+    def lengths(self) -> NDArray[np.int32]:
+        """(E,) valid latents."""
+        ...
+
+    def cut(self, episodes: NDArray[np.int64], starts: NDArray[np.int64], frames: int) -> LatentClips:
+        """See `LatentRecording.cut`."""
+        ...
 
 
 @torch.no_grad()
@@ -94,7 +122,7 @@ class LatentClips:
 
 
 def draw_clips(
-    recordings: Sequence[LatentRecording],
+    recordings: Sequence[Episodes],
     shares: Sequence[float],
     *,
     frames: int,
@@ -119,17 +147,5 @@ def draw_clips(
             )
         episodes = long[rng.integers(len(long), size=int((which == index).sum()))]
         starts = rng.integers(r.lengths[episodes] + 1 - frames)
-        at = starts[:, None] + np.arange(frames)
-        steps = starts[:, None] + np.arange(frames - 1)
-        e = episodes[:, None]
-        out.append(
-            LatentClips(
-                tokens=r.tokens[torch.from_numpy(np.broadcast_to(e, at.shape).copy()), torch.from_numpy(at)].float(),
-                actions=r.actions[e, steps],
-                rewards=r.rewards[e, steps],
-                terminated=r.terminated[e, steps],
-                captions=tuple(tuple(r.table[i] for i in row) for row in r.captions[e, at]),
-                size=r.size,
-            )
-        )
+        out.append(r.cut(episodes, starts, frames))
     return out
