@@ -4,6 +4,7 @@
     pip install einops        # open-oasis needs it
     python benchmarks/peers.py --diamond diamond --oasis open-oasis --docs docs/performance.md
 
+"2 + 1" are two denoising steps and a commit pass; "2 fused" commits together with the first step of the next frame.
 The code of the others is loaded from where it lies; nothing of it is here. DIAMOND runs as in its Atari configuration
 (64x64, 4 frames of context, 3 Euler steps). Open-Oasis's network is made as small as ours (4M parameters, our latents),
 and runs in its own loop: all frames of the window at each of 10 DDIM steps; its frames go through our decoder.
@@ -149,10 +150,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     calls: dict[str, Callable[[], object]] = {}
     for name in arguments.backends:
         for steps in (2, 1):
-            if step := ours(subject, name, steps):
-                calls[f"{name}, {steps}+1"] = step
-    if step := ours(subject, "eager", 1, fused=True):
-        calls["eager, 1 fused"] = step
+            for fused in (False, True):
+                if step := ours(subject, name, steps, fused):
+                    calls[f"{name}, {steps} {'fused' if fused else '+ 1'}"] = step
     if arguments.diamond:
         calls["DIAMOND"] = diamond(arguments.diamond, autocast=False)
         calls["DIAMOND, bf16"] = diamond(arguments.diamond, autocast=True)
@@ -249,6 +249,7 @@ def main() -> None:
         checkpoint=arguments.checkpoint,
         backends=tuple(b for b in arguments.backends if b != "compile"),  # minutes for each shape
         steps=(2,),
+        fused=True,
         frames=arguments.frames,
         sections=("play", "recompute", "flatness"),
     )

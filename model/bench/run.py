@@ -43,6 +43,7 @@ class BenchConfig:
         size: (H, W) pixels.
         batches: Worlds at once.
         steps: Denoising steps.
+        fused: Whether a frame is committed together with the first step of the next; not in the last two sections.
         frames: Frames timed of each, at least.
         device: Of eager, compile and bf16.
         threads: Of torch and the exported back ends.
@@ -56,6 +57,7 @@ class BenchConfig:
     size: tuple[int, int] = (64, 64)
     batches: tuple[int, ...] = (1, 16)
     steps: tuple[int, ...] = (1, 2, 4)
+    fused: bool = False
     frames: int = 200
     device: str = "cpu"
     threads: int = 1
@@ -181,14 +183,17 @@ def _play(
 
 
 def _floor_ms(gflop: dict[str, float], gflops: dict[str, float], steps: int) -> float:
-    """K denoising passes and one commit pass at the fastest linear rate, the decoder at the fastest of convolutions."""
+    """K denoising passes and one commit pass at the fastest linear rate, the decoder at the fastest of convolutions.
+
+    The fused form does a little less: its commit skips most of the last layer. Its floor is the same all the same.
+    """
     linear, conv = max(gflops["linear"], gflops["linear packed"]), max(gflops["conv"], gflops["conv packed"])
     return 1e3 * ((steps + 1) * gflop["pass"] / linear + gflop["decoder"] / conv)
 
 
 def _first(subject: Subject, config: BenchConfig, name: str, steps: int, batch: int) -> tuple[Play, dict[str, Any]]:
     """A back end from nothing to its first frame, with what that took and how well it agrees."""
-    sampler, size = SamplerConfig(steps=steps), _cells(config)
+    sampler, size = SamplerConfig(steps=steps, fused=config.fused), _cells(config)
     start = time.perf_counter()
     backend = make_backend(name, subject.codec, subject.dit, sampler)
     backend.prepare(batch, size)
@@ -214,7 +219,7 @@ def _recompute(subject: Subject, config: BenchConfig, window: int, say: Callable
     dit = DiT(dataclasses.replace(subject.dit.config, window=window), subject.dit.action_features)
     dit.load_state_dict(subject.dit.state_dict())
     dit = dit.eval().requires_grad_(False)
-    sampler, size = SamplerConfig(steps=2), _cells(config)
+    sampler, size = SamplerConfig(steps=2, fused=config.fused), _cells(config)
     backend = make_backend("eager", subject.codec, dit, sampler)
     worlds = Worlds(dit, sampler, 1, size, network=backend.network)
     again = RecomputedWorlds(packed(dit), sampler, 1, size, reach=window)
