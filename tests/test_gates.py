@@ -9,7 +9,8 @@ import pytest
 
 from worldsim import gates, trees
 from worldsim.baselines import Frozen
-from worldsim.errors import StoreError
+from worldsim.errors import ConfigError, StoreError
+from worldsim.moving import MOVING_DB, psnr
 from worldsim.types import ModelSpec, Prediction
 
 
@@ -51,7 +52,13 @@ def test_starts_are_of_different_held_out_worlds_and_move(starts):
     assert len(set(starts.seeds.tolist())) == len(starts.seeds) == 12
     assert all(split_of(int(s)) == "test" for s in starts.seeds)
     last = starts.frames[:, gates.CONTEXT - 1]
-    assert (gates.psnr(last, starts.frames[:, gates.CONTEXT + 3]) < gates.MOVING_DB).all()
+    assert (psnr(last, starts.frames[:, gates.CONTEXT + 3]) < MOVING_DB).all()
+
+
+def test_a_world_in_which_nothing_moves_is_named(monkeypatch):
+    monkeypatch.setattr(gates, "moving_start", lambda *args, **kwargs: None)
+    with pytest.raises(ConfigError, match="nothing moves in 4 worlds"):
+        gates.moving_starts(worlds=1, horizon=2, size=(16, 16), quiet=True)
 
 
 def test_a_model_that_knows_passes(starts):

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from worldsim import seeding, trees
 from worldsim.collect import CollectConfig, record_episode
-from worldsim.errors import StoreError
+from worldsim.errors import ConfigError, StoreError
+from worldsim.moving import moving_start, psnr
 from worldsim.progress import Progress
 from worldsim.protocols import Codec, WorldModel
 from worldsim.stats import cluster_bootstrap
@@ -26,7 +27,6 @@ from worldsim.trees import ArrayTree
 from worldsim.types import Context, Frames
 
 CODEC_DB = 33.0  # required of the codec's round trip
-MOVING_DB = 24.0  # copy-last at four frames, below which a start moves
 CONTEXT = 8
 HORIZON = 40
 #: Horizons at which copying the last frame must be beaten, and those that are aimed at.
@@ -88,7 +88,11 @@ def moving_starts(
     split: seeding.Split = "test",
     quiet: bool = False,
 ) -> MovingStarts:
-    """Plays held-out worlds until `worlds` of them have a moving stretch of C + H frames; one a world."""
+    """Plays held-out worlds until `worlds` of them have a moving stretch of C + H frames; one a world.
+
+    Raises:
+        ConfigError: If nothing moves.
+    """
     config = CollectConfig(
         env=env,
         env_args={"preset": "arena"} if env_args is None else env_args,
@@ -106,25 +110,19 @@ def moving_starts(
         for index in range(config.episodes):
             episode = record_episode(config, index, ())
             rng = seeding.generator("gates-start", seed, index)
-            for start in rng.permutation(config.steps + 1 - CONTEXT - horizon):
-                last = start + CONTEXT - 1
-                clip = episode.frames[0]
-                if psnr(clip[last], clip[last + 4]) < MOVING_DB:
-                    frames.append(clip[start : start + CONTEXT + horizon])
-                    steps = slice(start, start + CONTEXT + horizon - 1)
-                    actions.append(trees.map_leaves(lambda x, s=steps: x[0, s], episode.actions))
-                    seeds.append(int(episode.world_seeds[0]))
-                    progress.advance()
-                    break
+            clip, order = episode.frames[0], rng.permutation(config.steps + 1 - CONTEXT - horizon)
+            start = moving_start(clip, order, context=CONTEXT, horizon=horizon)
+            if start is not None:
+                frames.append(clip[start : start + CONTEXT + horizon])
+                steps = slice(start, start + CONTEXT + horizon - 1)
+                actions.append(trees.map_leaves(lambda x, s=steps: x[0, s], episode.actions))
+                seeds.append(int(episode.world_seeds[0]))
+                progress.advance()
             if len(frames) == worlds:
                 break
+    if not frames:
+        raise ConfigError(f"nothing moves in {config.episodes} worlds of {env}: gates need starts that move")
     return MovingStarts(frames=np.stack(frames), actions=trees.stack(actions), seeds=np.array(seeds, np.int64))
-
-
-def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Any:
-    """PSNR in dB of each frame, (..., H, W, 3) uint8 -> (...); equal frames count as 60 dB."""
-    error = np.square(a.astype(np.int32) - b.astype(np.int32)).mean(axis=(-3, -2, -1)) / 255.0**2  # exact sums
-    return -10 * np.log10(np.maximum(error, 1e-6))
 
 
 def roll(model: WorldModel, starts: MovingStarts, actions: ArrayTree, *, seed: int, batch: int = 16) -> Frames:

@@ -22,10 +22,8 @@ from worldsim.model.dit.network import DiT
 from worldsim.model.dit.patches import patchify, unpatchify
 from worldsim.model.engine.sampler import SamplerConfig
 from worldsim.model.engine.worlds import Worlds
+from worldsim.moving import moving_start, psnr
 from worldsim.types import Frames
-
-#: A start moves if the last context frame is this bad a guess, in dB, four frames later (copy-last).
-MOVING = 24.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +63,6 @@ class Starts:
         )
 
 
-def frame_psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """PSNR in dB of each frame: (..., H, W, 3) uint8 twice -> (...)."""
-    error = np.square(a.astype(np.float32) - b.astype(np.float32)).mean(axis=(-3, -2, -1)) / 255.0**2
-    return np.asarray(-10 * np.log10(np.maximum(error, 1e-6)), np.float64)  # equal frames count as 60 dB
-
-
 def find_starts(
     frames: Frames, features: NDArray[np.float32], *, context: int, horizon: int, count: int, seed: int
 ) -> tuple[Frames, NDArray[np.float32]]:
@@ -98,13 +90,11 @@ def find_starts(
     rng = seeding.generator("starts", seed)
     clips, acts = [], []
     for e in range(len(frames)):
-        starts = rng.permutation(frames.shape[1] + 1 - context - horizon)[:8]
-        for s in starts:
-            last = s + context - 1
-            if frame_psnr(frames[e, last], frames[e, last + min(4, horizon)]) < MOVING:
-                clips.append(frames[e, s : s + context + horizon])
-                acts.append(features[e, s : s + context + horizon - 1])
-                break
+        order = rng.permutation(frames.shape[1] + 1 - context - horizon)[:8]
+        s = moving_start(frames[e], order, context=context, horizon=horizon)
+        if s is not None:
+            clips.append(frames[e, s : s + context + horizon])
+            acts.append(features[e, s : s + context + horizon - 1])
         if len(clips) == count:
             break
     if not clips:
@@ -179,8 +169,8 @@ def figures(
     named["shuffled"] = roll(dit, codec, starts, SamplerConfig(steps=steps[0]), actions=turned)
     out: dict[str, float] = {}
     for name, frames in named.items():
-        psnr = frame_psnr(frames, truth).mean(axis=0)
-        out |= {f"{name}@{h}": round(float(psnr[h - 1]), 3) for h in horizons if h <= len(psnr)}
+        mean = psnr(frames, truth).mean(axis=0)
+        out |= {f"{name}@{h}": round(float(mean[h - 1]), 3) for h in horizons if h <= len(mean)}
     return out, strip(truth, named[f"steps{steps[0]}"], rows=6)
 
 
