@@ -25,15 +25,24 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """A table from names to objects or to "module:attribute" strings that are imported on first use."""
 
-    def __init__(self, kind: str, builtin: Mapping[str, str], group: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        builtin: Mapping[str, str],
+        group: str | None = None,
+        families: Mapping[str, str] | None = None,
+    ) -> None:
         """Starts the table.
 
         Args:
             kind: "model", "metric", ...: used in messages.
             builtin: name -> "module:attribute".
             group: Entry-point group, for example "worldsim.models".
+            families: prefix -> "module:function" that takes the rest of the name and returns the thing: all names that
+                begin with the prefix are known, and none of them is listed.
         """
         self.kind = kind
+        self.families = dict(families or {})
         self._table: dict[str, str | T] = dict(builtin)
         self._group = group
         self._scanned = group is None
@@ -61,7 +70,7 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         self._scan()
-        return name in self._table
+        return name in self._table or (isinstance(name, str) and self._family(name) is not None)
 
     def get(self, name: str) -> T:
         """The thing behind a name, or behind "path/to/file.py:Attribute".
@@ -73,6 +82,11 @@ class Registry(Generic[T]):
         if ".py:" in name:
             return self._from_file(name)
         self._scan()
+        prefix = self._family(name)
+        if prefix is not None:
+            maker: Any = self._import(name, self.families[prefix])
+            thing_of_family: T = maker(name.removeprefix(prefix))
+            return thing_of_family
         with self._lock:
             if name not in self._table:
                 raise UnknownNameError(
@@ -88,8 +102,15 @@ class Registry(Generic[T]):
     def target(self, name: str) -> str:
         """Where a registered name lies, as "module:attribute"; imports nothing."""
         self._scan()
+        prefix = self._family(name)
+        if prefix is not None:
+            return self.families[prefix]
         thing = self._table[name]
         return thing if isinstance(thing, str) else f"{thing.__module__}:{getattr(thing, '__qualname__', name)}"
+
+    def _family(self, name: str) -> str | None:
+        """The prefix of a family's member; None for names of the table, and for a prefix alone."""
+        return next((p for p in self.families if name.startswith(p) and name != p), None)
 
     def _import(self, name: str, target: str) -> T:
         module_name, _, attribute = target.partition(":")
@@ -209,8 +230,13 @@ ENVS: Registry[Callable[..., Any]] = Registry(
     {
         "blocks": "worldsim.envs.blocks.env:BlocksEnv",
         "worldsim/Blocks-v0": "worldsim.envs.blocks.env:BlocksEnv",
+        "doom": "worldsim.envs.doom.env:DoomEnv",
+        "worldsim/Doom-v0": "worldsim.envs.doom.env:DoomEnv",
+        "minerl": "worldsim.envs.minerl.env:MineRLEnv",
+        "worldsim/MineRL-v0": "worldsim.envs.minerl.env:MineRLEnv",
     },
     group="worldsim.envs",
+    families={"gym:": "worldsim.envs.gymnasium_adapter.env:named"},
 )
 CONTROLLERS: Registry[Callable[..., Any]] = Registry(
     "controller",

@@ -1,0 +1,65 @@
+"""One thread for everything that draws with OpenGL: a context belongs to the thread that made it."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+PATIENCE = 5.0  # seconds
+
+
+class Thread:
+    """Runs calls one after another in a thread of its own, which ends with the process."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """The function's result, or what it raised. A call from within the thread runs at once."""
+        if threading.current_thread() is self._thread:
+            return function(*args, **kwargs)
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+                self._thread.start()
+        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._calls.put((function, args, kwargs, answer))
+        value, error = answer.get()
+        if error is not None:
+            raise error
+        out: T = value
+        return out
+
+    def leave(self, function: Callable[[], object]) -> None:
+        """For finalizers: runs a call that may fail, and waits a little only, for the thread may hang."""
+        if threading.current_thread() is self._thread:
+            function()
+            return
+        answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._calls.put((function, (), {}, answer))
+        with contextlib.suppress(queue.Empty):
+            answer.get(timeout=PATIENCE)
+
+    def _serve(self) -> None:
+        while True:
+            function, args, kwargs, answer = self._calls.get()
+            try:
+                answer.put((function(*args, **kwargs), None))
+            except BaseException as error:
+                answer.put((None, error))
+            function = args = kwargs = answer = None  # nothing of a call is kept until the next one
+
+
+drawing = Thread("worldsim-gl")
+
+
+def here(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """The same without a thread, for what draws on the CPU."""
+    return function(*args, **kwargs)
