@@ -24,6 +24,8 @@ COMMANDS = {
         "check a model, env or metric by its contract, a run or dataset by its hashes",
     ),
     "collect": ("worldsim.cli.collect:collect_command", "play worlds and record them: data to train on"),
+    "export": ("worldsim.cli.exchange:export_command", "a dataset as Minari, LeRobot, or videos with actions"),
+    "import": ("worldsim.cli.exchange:import_command", "a dataset from Minari, LeRobot, videos, VPT or MineRL"),
     "generate": ("worldsim.cli.generate:generate_command", "clips from words, pictures and other clips"),
     "train": ("worldsim.cli.train:train_command", "a simulator from a recipe: data, codec, transformer"),
     "certify": ("worldsim.cli.certify:certify_command", "prove the metrics with planted faults: the response matrix"),
