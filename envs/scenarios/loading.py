@@ -240,7 +240,9 @@ def _unique(names: Sequence[str], where: str, what: str) -> None:
 
 
 def _folder(env: str) -> str:
-    return "blocks" if env == "worldsim/Blocks-v0" else env.split(":")[0]
+    """worldsim/Blocks-v0 -> blocks; gym:ALE/Pong-v5 -> gym."""
+    name = env.split(":")[0]
+    return name.removeprefix("worldsim/").removesuffix("-v0").lower() if name.startswith("worldsim/") else name
 
 
 def _hash(version: int, scenarios: Sequence[Scenario]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -21,9 +22,11 @@ from worldsim.fingerprint import PACKAGES, fingerprint, version
 MODULES = {"opencv-python-headless": "cv2", "pyyaml": "yaml"}
 OPTIONAL = {
     "pyarrow": "tables as Parquet, too: pip install 'worldsim[parquet]'",
-    "minerl": "the real game; it needs a Python of its own",
+    "minerl": "the real game; it lives in a Python of its own: worldsim doctor minerl",
     "playwright": "opens the report in the tests: pip install playwright",
 }
+#: Environments with needs of their own: `worldsim doctor NAME ...` calls "module:function" with the rest of the line.
+PARTS = {"minerl": "worldsim.envs.minerl.doctor:doctor_minerl"}
 #: An episode of 64x64 takes about 2 MB; a run of the set `core` some hundreds of them.
 ROOM_WANTED = 2e9
 MEMORY_WANTED = 2e9
@@ -60,6 +63,8 @@ def doctor(folder: str | Path = ".") -> int:
 
 def doctor_command(args: Sequence[str]) -> int:
     """`worldsim doctor`."""
+    if args and args[0] in PARTS:
+        return doctor_part(args[0], args[1:])
     from worldsim.cli.arguments import parse
 
     given = parse(DoctorArgs, args, "doctor", "worldsim doctor\nworldsim doctor --folder /data/runs")
@@ -72,6 +77,13 @@ class DoctorArgs:
 
     folder: Path = Path()
     """Where runs would be written."""
+
+
+def doctor_part(name: str, args: Sequence[str]) -> int:
+    """`worldsim doctor NAME ...`: what one environment needs beside worldsim."""
+    module, _, function = PARTS[name].partition(":")
+    code: int = getattr(importlib.import_module(module), function)(args)
+    return code
 
 
 def _python() -> Iterator[Finding]:

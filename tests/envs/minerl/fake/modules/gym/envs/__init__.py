@@ -1,0 +1,1 @@
+from gym.envs import registration  # noqa: F401
