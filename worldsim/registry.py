@@ -7,6 +7,7 @@ A plug-in that fails to import becomes an explained failure when it is asked for
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -38,8 +39,8 @@ class Registry(Generic[T]):
             kind: "model", "metric", ...: used in messages.
             builtin: name -> "module:attribute".
             group: Entry-point group, for example "worldsim.models".
-            families: prefix -> "module:function" that takes the rest of the name and returns the thing: all names that
-                begin with the prefix are known, and none of them is listed.
+            families: prefix -> "module:attribute" of something whose first argument is the rest of the name: all names
+                that begin with the prefix are known, and none of them is listed.
         """
         self.kind = kind
         self.families = dict(families or {})
@@ -85,8 +86,8 @@ class Registry(Generic[T]):
         prefix = self._family(name)
         if prefix is not None:
             maker: Any = self._import(name, self.families[prefix])
-            thing_of_family: T = maker(name.removeprefix(prefix))
-            return thing_of_family
+            member: Any = functools.partial(maker, name.removeprefix(prefix))
+            return member  # type: ignore[no-any-return]
         with self._lock:
             if name not in self._table:
                 raise UnknownNameError(
@@ -232,17 +233,21 @@ ENVS: Registry[Callable[..., Any]] = Registry(
         "worldsim/Blocks-v0": "worldsim.envs.blocks.env:BlocksEnv",
         "doom": "worldsim.envs.doom.env:DoomEnv",
         "worldsim/Doom-v0": "worldsim.envs.doom.env:DoomEnv",
+        "minecraft": "worldsim.envs.minecraft.env:MinecraftEnv",
+        "worldsim/Minecraft-v0": "worldsim.envs.minecraft.env:MinecraftEnv",
         "minerl": "worldsim.envs.minerl.env:MineRLEnv",
         "worldsim/MineRL-v0": "worldsim.envs.minerl.env:MineRLEnv",
     },
     group="worldsim.envs",
-    families={"gym:": "worldsim.envs.gymnasium_adapter.env:named"},
+    families={"gym:": "worldsim.envs.gymnasium_adapter.env:GymEnv"},
 )
 CONTROLLERS: Registry[Callable[..., Any]] = Registry(
     "controller",
     {
         "noop": "worldsim.envs.controllers:NoOp",
         "explore": "worldsim.envs.controllers:Explore",
+        "random": "worldsim.envs.controllers.anything:Random",
+        "held": "worldsim.envs.controllers.anything:Held",
         "script": "worldsim.envs.controllers:Script",
         "replay": "worldsim.envs.controllers:Replay",
         "policy": "worldsim.envs.controllers:Policy",

@@ -47,8 +47,8 @@ def _playable(space: gym.Space[Any], bound: float | None, names: tuple[str, ...]
     if isinstance(space, gym.spaces.Tuple):
         return _mapping({str(i): v for i, v in enumerate(space.spaces)}, bound, lambda parts: tuple(parts.values()))
     raise ConfigError(
-        f"no actions can be recorded of {space}: expected Discrete, MultiBinary, MultiDiscrete, Box, or a Dict or Tuple of "
-        "these; map the actions in a wrapper"
+        f"no actions can be recorded of {space}: expected Discrete, MultiBinary, MultiDiscrete, Box, or a Dict or "
+        "Tuple of these; map the actions in a wrapper"
     )
 
 

@@ -13,8 +13,8 @@ from worldsim.truth import State
 class AleBackend(Backend):
     """`cloneState(include_rng=True)` as bytes. Worlds differ by their number of no-ops at the start.
 
-    A game begins in the same way whatever its seed, so up to 30 no-ops are played at a reset (Mnih et al. 2015, table of
-    hyperparameters, "no-op max").
+    A game begins in the same way whatever its seed, so up to 30 no-ops are played at a reset (Mnih et al. 2015, table
+    of hyperparameters, "no-op max").
     """
 
     family: ClassVar[str] = "ale"
@@ -45,7 +45,7 @@ class AleBackend(Backend):
         """Sets the console back. Its screen is drawn at the next step only: the picture comes from the snapshot."""
         from ale_py import ALEState
 
-        console = ALEState.__new__(ALEState)
+        console: Any = ALEState.__new__(ALEState)
         console.__setstate__(np.asarray(state["console"], np.uint8).tobytes())  # ALE's own format, no pickle
         self.core.ale.restoreState(console)
         return None

@@ -56,6 +56,9 @@ class Backend:
         """Another copy of the environment takes the place of the old one."""
         self.inner = inner
 
+    def before_reset(self) -> None:
+        """Called before every reset of the environment."""
+
     def begin(self) -> None:
         """Called after every reset of the environment, before anything is drawn."""
 
@@ -98,7 +101,8 @@ class Backend:
 
 def random_state(core: Any) -> dict[str, Any]:
     """The state of an environment's generator as plain values."""
-    return _plain(core.np_random.bit_generator.state)
+    state: dict[str, Any] = _plain(core.np_random.bit_generator.state)
+    return state
 
 
 def set_random_state(core: Any, state: Mapping[str, Any]) -> None:

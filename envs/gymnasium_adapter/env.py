@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import weakref
 from collections.abc import Callable
@@ -26,13 +25,8 @@ _FOUND: dict[str, Findings] = {}
 _LOCK = threading.RLock()
 
 
-def named(env_id: str) -> Callable[..., GymEnv]:
-    """The factory behind `gym:<id>`."""
-    return functools.partial(GymEnv, env_id)
-
-
 class GymEnv(gym.Env[Frames, Any]):
-    """Any Gymnasium environment with pixels as a ground truth.
+    """Any Gymnasium environment with pixels, by its id: gym:CarRacing-v3, gym:ALE/Pong-v5.
 
     The observation is the frame, (H, W, 3) uint8. Abilities are found by replay tests at their first use, once for each
     id and arguments in a process; `findings` says why something is refused.
@@ -78,9 +72,10 @@ class GymEnv(gym.Env[Frames, Any]):
             )
         self.id, self.size = env_id, (int(size[0]), int(size[1]))
         self.render_mode = render_mode
-        self._given = {"pixels": pixels, "starts": starts, "bound": bound, "fps": fps}
+        self._given = {"pixels": pixels, "starts": starts, "fps": fps}
+        self._bound = bound
         self._kwargs, self._probe_steps = kwargs, int(probe_steps)
-        self._key = repr((env_id, self.size, sorted(self._given.items()), sorted(kwargs.items()), probe_steps))
+        self._key = repr((env_id, self.size, bound, sorted(self._given.items()), sorted(kwargs.items()), probe_steps))
         self._call: Callable[..., Any] = gl.drawing  # nobody knows yet whether it draws with OpenGL
         self._session: Session = self._call(self._make)
         if not self._session.backend.draws:
@@ -185,12 +180,12 @@ class GymEnv(gym.Env[Frames, Any]):
         given = self._given
         inner, backend = build(self.id, self.size, self._kwargs)
         try:
-            _, convert = playable(inner.action_space, bound=given["bound"], names=backend.action_names)
+            _, convert = playable(inner.action_space, bound=self._bound, names=backend.action_names)
             source = choose_source(str(given["pixels"]), inner.observation_space, has_picture=backend.has_picture)
             if source == "render" and not backend.own_picture and inner.render_mode != "rgb_array":
                 raise ConfigError(
-                    f"gym:{self.id} has no pixels: its observations are {inner.observation_space}, and it knows no render "
-                    "mode 'rgb_array'"
+                    f"gym:{self.id} has no pixels: its observations are {inner.observation_space}, and it knows no "
+                    "render mode 'rgb_array'"
                 )
         except BaseException:
             inner.close()

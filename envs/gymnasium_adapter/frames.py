@@ -15,7 +15,7 @@ SOURCES = ("auto", "observation", "render")
 
 
 def picture_in(space: Any) -> bool:
-    """Whether observations of a Gymnasium space are pictures: uint8, (H, W), (H, W, 1) or (H, W, 3), 32 pixels or more."""
+    """Whether observations of a space are pictures: uint8, (H, W), (H, W, 1) or (H, W, 3), 32 pixels or more a side."""
     shape = tuple(getattr(space, "shape", None) or ())
     fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
     return fits and getattr(space, "dtype", None) == np.uint8 and min(shape[:2]) >= LEAST
@@ -47,8 +47,8 @@ def choose_source(wanted: str, space: Any, *, has_picture: bool) -> str:
 def to_frame(raw: Any, size: tuple[int, int], native: tuple[int, ...] | None, who: str) -> Frames:
     """Checks what the environment gave and resizes it.
 
-    Both sides are scaled to the size, whatever the aspect. Shrinking takes the mean over each pixel's area; enlarging is
-    linear (OpenCV's INTER_AREA). Grey pictures get three equal channels.
+    Both sides are scaled to the size, whatever the aspect. Shrinking takes the mean over each pixel's area; enlarging
+    is linear (OpenCV's INTER_AREA). Grey pictures get three equal channels.
 
     Args:
         raw: (h, w), (h, w, 1) or (h, w, 3) uint8.
@@ -64,8 +64,8 @@ def to_frame(raw: Any, size: tuple[int, int], native: tuple[int, ...] | None, wh
     frame = np.asarray(raw)
     if frame.dtype != np.uint8:
         raise WorldFailure(
-            f"{who} must give uint8 frames, got {frame.dtype.name} of shape {frame.shape}. Scale them to 0..255 and cast "
-            "them in a wrapper; worldsim does not guess a range."
+            f"{who} must give uint8 frames, got {frame.dtype.name} of shape {frame.shape}. Scale them to 0..255 and "
+            "cast them in a wrapper; worldsim does not guess a range."
         )
     if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3)) or not frame.size:
         raise WorldFailure(f"{who} must give frames of (H, W), (H, W, 1) or (H, W, 3), got {frame.shape}")

@@ -106,8 +106,8 @@ def _spec(env_id: str) -> Any:
         raise UnknownNameError(f"gym:{env_id}: the module {module!r} cannot be imported: {error}") from error
     except gym.error.Error as error:
         raise UnknownNameError(
-            f"Gymnasium has no environment {env_id!r}.{nearest(env_id, gym.registry)} ({error}) An id of your own package "
-            "is given with its module: gym:my_package:MyEnv-v0."
+            f"Gymnasium has no environment {env_id!r}.{nearest(env_id, gym.registry)} ({error}) An id of your own "
+            "package is given with its module: gym:my_package:MyEnv-v0."
         ) from error
 
 

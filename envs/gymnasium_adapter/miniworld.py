@@ -36,6 +36,10 @@ class MiniWorldBackend(Backend):
         """turn_left, turn_right, move_forward, ...: those that this environment allows."""
         return tuple(a.name for a in self.core.actions)[: int(getattr(self.inner.action_space, "n", 0))]
 
+    def before_reset(self) -> None:
+        """The rooms are compiled in this environment's own context."""
+        self.core.shadow_window.switch_to()
+
     def begin(self) -> None:
         """Numbers the entities in the order in which the world was made."""
         self._all = [e for e in self.core.entities if e is not self.core.agent]
@@ -101,6 +105,16 @@ class MiniWorldBackend(Backend):
         core.agent.cam_pitch = float(state["pitch"])
         for name, value in state["numbers"].items():
             setattr(core, name, value)
+
+    def close(self) -> None:
+        """Closes the hidden window.
+
+        MiniWorld leaves it to the garbage collector, which may run in any thread, and in the middle of another
+        environment's picture.
+        """
+        self.core.shadow_window.close()
+        if _compiled[0] is self.core:
+            _compiled[0] = None
 
     # ------------------------------------------------------------------------------------------------------- private
 

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -68,7 +69,7 @@ def find(make: Callable[[], Session], space: gym.Space[Any], steps: int) -> Find
                 refused[candidate] = "needs an environment that is deterministic"
             elif way is not None:
                 continue
-            elif _tried(refused, candidate, lambda c=candidate: _goes_back(fresh(), fresh(), c, actions)):
+            elif _tried(refused, candidate, partial(_goes_back, fresh(), fresh(), candidate, actions)):
                 way = candidate
         return Findings(deterministic=deterministic, way=way, refused=refused, seeds=seeds)
     except Exception as error:  # it cannot even be made twice

@@ -166,18 +166,22 @@ class Session:
         return self._seed
 
     def _reset(self, seed: int) -> Any:
-        obs, _ = self.inner.reset(seed=seed)
-        self.backend.begin()
+        obs = self._begin(seed)
         rng = seeding.generator("gym-start", seed)
         for _ in range(int(rng.integers(self._starts + 1)) if self._starts else 0):
             action = self.backend.start_action(rng)
             self.backend.before_step(action)
             obs, _, terminated, truncated, _ = self.inner.step(action)
             if terminated or truncated:
-                obs, _ = self.inner.reset(seed=seed)
-                self.backend.begin()
+                obs = self._begin(seed)
         self._seed, self._actions = seed, []
         self._trail = _digest(np.int64(seed))
+        return obs
+
+    def _begin(self, seed: int) -> Any:
+        self.backend.before_reset()
+        obs, _ = self.inner.reset(seed=seed)
+        self.backend.begin()
         return obs
 
     def _step(self, action: Any) -> tuple[Any, float, bool, bool]:
