@@ -19,6 +19,7 @@ worldsim check env blocks --args preset=village
 worldsim check metric fidelity.ssim
 worldsim check run runs/mine
 worldsim check dataset data/arena
+worldsim check dataset lerobot/arena                          # or Minari, videos with actions, VPT, MineRL
 worldsim check checkpoint tiny --args worlds=48 run=runs/gates   # run: an evaluation with --scenarios gates
 """
 
@@ -73,6 +74,12 @@ def _check_run(path: Path) -> int:
 
 
 def _check_dataset(path: Path) -> int:
+    from worldsim.dataset import INDEX
+
+    return _check_ours(path) if (path / INDEX).is_file() or not path.exists() else _check_foreign(path)
+
+
+def _check_ours(path: Path) -> int:
     from worldsim.dataset import read_info, validate
     from worldsim.progress import Progress
 
@@ -83,6 +90,18 @@ def _check_dataset(path: Path) -> int:
         print(line)
     print(f"{info.episodes} episodes in {len(info.shards)} shards, {len(found)} faults")
     return 1 if found else 0
+
+
+def _check_foreign(path: Path) -> int:
+    from worldsim.exchange.checking import check as look_through
+
+    found = look_through(path, quiet=False)
+    for line in found.faults:
+        print(line)
+    for note in found.notes:
+        print(f"note: {note}")
+    print(f"{found.format}: {found.episodes} episodes, {len(found.faults)} faults")
+    return 1 if found.faults else 0
 
 
 def _check_checkpoint(

@@ -57,7 +57,7 @@ class LeRobotTarget(Target):
 
     def prepare(self, dataset: Path, shards: Sequence[str]) -> None:
         """Goes through the captions, for the numbers of the tasks must be the same whenever a shard is written."""
-        self._rows, tasks = [], {}
+        self._rows, tasks = [], dict[str, int]()
         for name in shards:
             with np.load(dataset / name, allow_pickle=False) as file:
                 lengths, captions = file["lengths"], file["captions"]

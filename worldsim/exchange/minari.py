@@ -36,7 +36,7 @@ from worldsim.exchange.sidecar import Sidecar
 Storage = Literal["arrow", "parquet", "hdf5"]
 VERSION = "0.5.4"  # whose layout this is; its reader refuses versions that it does not know
 MAIN = "main_data.hdf5"
-_ID = re.compile(r"(?:[-_\w][-_\w/]*[-_\w]+/)?[-_\w]+?-v\d+", re.ASCII)  # minari.dataset.minari_dataset.DATASET_ID_RE
+ID = re.compile(r"(?:[-_\w][-_\w/]*[-_\w]+/)?[-_\w]+?-v\d+", re.ASCII)  # minari.dataset.minari_dataset.DATASET_ID_RE
 
 
 def default_root() -> Path:
@@ -56,7 +56,7 @@ class MinariTarget(Target):
 
     def __init__(self, root: Path, sidecar: Sidecar, *, id: str, storage: Storage = "arrow") -> None:
         """`root` is what `MINARI_DATASETS_PATH` names."""
-        if not _ID.fullmatch(id):
+        if not ID.fullmatch(id):
             raise ConfigError(f'a Minari id is "namespace/name-v0": letters, digits, - and _, got {id!r}')
         if storage not in get_args(Storage):
             raise ConfigError(f"storage must be one of {', '.join(get_args(Storage))}, got {storage!r}")

@@ -102,7 +102,7 @@ class MinariSource(Source):
                 rewards=np.asarray(rewards, np.float32),
                 terminated=bool(ends[-1]),
                 captions=self._captions(episode, start, stop + 1),
-                world_seed=self._store.seed(episode),
+                world_seed=self._store.seed(episode) if self.sidecar else -1,  # theirs is of a reset, not of a world
             )
         except (ValueError, TypeError, IndexError) as error:
             raise StoreError(f"{where}: cannot be read as an episode ({error})") from error

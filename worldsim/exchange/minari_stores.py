@@ -25,9 +25,17 @@ class Store(ABC):
     def name(self, episode: int) -> str:
         """As the base class says."""
 
-    @abstractmethod
     def lengths(self) -> Sequence[int]:
-        """Steps of each episode."""
+        """Steps of each episode. Raises StoreError."""
+        return [self.lengths_of(i) for i in range(self.total)]
+
+    @abstractmethod
+    def lengths_of(self, episode: int) -> int:
+        """Steps of an episode. Raises StoreError."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Episodes that are there, whatever the metadata says."""
 
     @abstractmethod
     def read(self, episode: int, keys: Sequence[str], start: int, stop: int) -> Any:
@@ -70,9 +78,13 @@ class TableStore(Store):
         """As the base class says."""
         return str(self.data / str(episode))
 
-    def lengths(self) -> Sequence[int]:
-        """Steps of each episode."""
-        return [int(self.metadata(i)["total_steps"]) for i in range(self.total)]
+    def lengths_of(self, episode: int) -> int:
+        """Steps of an episode."""
+        return int(self.metadata(episode)["total_steps"])
+
+    def count(self) -> int:
+        """Folders with a number as their name."""
+        return sum(1 for path in self.data.iterdir() if path.is_dir() and path.name.isdigit())
 
     def metadata(self, episode: int) -> dict[str, Any]:
         """What is said about an episode."""
@@ -156,9 +168,13 @@ class Hdf5Store(Store):
         """As the base class says."""
         return f"{self.data / MAIN}: episode_{episode}"
 
-    def lengths(self) -> Sequence[int]:
-        """Steps of each episode."""
-        return [len(self._leaf(i, ("rewards",))) for i in range(self.total)]
+    def lengths_of(self, episode: int) -> int:
+        """Steps of an episode."""
+        return len(self._leaf(episode, ("rewards",)))
+
+    def count(self) -> int:
+        """Groups of episodes."""
+        return sum(1 for name in self.file if name.startswith("episode_"))
 
     def _leaf(self, episode: int, keys: Sequence[str]) -> Any:
         node = self.file.get(f"episode_{episode}")

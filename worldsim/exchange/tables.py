@@ -83,7 +83,7 @@ def _row(path: Path, line: int, cells: Mapping[str, str], vector: bool) -> dict[
 
 def _gathered(flat: Mapping[str, Any]) -> Any:
     """{"camera.0": 1, "camera.1": 2, "use": 0} -> {"camera": [1, 2], "use": 0}; "action.0", ... alone -> a list."""
-    parts: dict[str, list[Any]] = {}
+    parts: dict[str, Any] = {}
     for name, value in flat.items():
         stem, dot, index = name.rpartition(".")
         if dot and index.isdigit() and int(index) == len(parts.get(stem, ())) and stem not in flat:

@@ -83,15 +83,17 @@ def _leaves(space: Mapping[str, Any], path: str, dtypes: Mapping[str, str]) -> I
         for key in sorted(space["spaces"]):
             yield from _leaves(space["spaces"][key], f"{path}/{key}" if path else key, dtypes)
         return
-    shapes = {
-        "discrete": lambda: (),
-        "binary": lambda: space["shape"],
-        "multidiscrete": lambda: np.shape(space["nvec"]),
-    }
-    shape = shapes.get(space["type"], lambda: np.shape(space["low"]))()
     own = {"discrete": "int64", "binary": "int8", "multidiscrete": "int64"}.get(space["type"])
     dtype = dtypes.get(path or ".", own or space["dtype"])
-    yield Leaf(path=path or ".", shape=tuple(int(n) for n in shape), dtype=dtype)
+    yield Leaf(path=path or ".", shape=_shape(space), dtype=dtype)
+
+
+def _shape(space: Mapping[str, Any]) -> tuple[int, ...]:
+    kind = space["type"]
+    if kind == "discrete":
+        return ()
+    shape = space["shape"] if kind == "binary" else np.shape(space["nvec" if kind == "multidiscrete" else "low"])
+    return tuple(int(n) for n in shape)
 
 
 def _names(leaf: Leaf, space: Mapping[str, Any]) -> list[str]:
@@ -109,7 +111,7 @@ def _largest(space: Mapping[str, Any]) -> int:
     if kind == "dict":
         return max(map(_largest, space["spaces"].values()), default=0)
     if kind == "discrete":
-        return max(abs(space["start"]), abs(space["start"] + space["n"] - 1))
+        return max(abs(int(space["start"])), abs(int(space["start"]) + int(space["n"]) - 1))
     if kind == "multidiscrete":
         high = np.asarray(space.get("start", 0)) + np.asarray(space["nvec"]) - 1
         return int(max(np.abs(high).max(), np.abs(np.asarray(space.get("start", 0))).max()))
