@@ -51,7 +51,8 @@ def ls(what: str, folder: str | Path = "runs", env: str = "blocks") -> int:
         _ls_suites()
     else:
         table = REGISTRIES[kind]
-        print_table(("name", "what it is"), [(name, _headline(table, name)) for name in table.names()], widest=1)
+        names = [*table.names(), *(f"{prefix}<id>" for prefix in table.families)]
+        print_table(("name", "what it is"), [(name, _headline(table, name)) for name in names], widest=1)
     return 0
 
 
@@ -113,7 +114,7 @@ def show(name: str, folder: str | Path = "runs") -> int:
             return _show_run(path)
     shown = 0
     for kind, table in REGISTRIES.items():
-        for full in {name, f"worldsim/{name}"} & set(table.names()):
+        for full in (full for full in (name, f"worldsim/{name}") if full in table):
             shown += _show_definition(kind.removesuffix("s"), full, table.target(full))
     if ".py:" in name:
         shown += _show_definition("file", name, name)
