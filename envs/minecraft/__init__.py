@@ -1,0 +1,1 @@
+"""Minecraft's protocol, block states and player physics, re-implemented (PrismarineJS), in a lockstep Node process."""
