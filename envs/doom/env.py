@@ -22,6 +22,10 @@ from worldsim.errors import ConfigError, ContractError, UnsupportedError, WorldF
 from worldsim.truth import Abilities, Edit, Event, State, TruthState
 from worldsim.types import Frames
 
+NEAR = 1.8  # metres from the middle of the goal: arrived
+PER_METRE = 0.1  # reward
+LIMIT = 400  # steps of a task
+
 
 class DoomEnv(gym.Env[Frames, Any]):
     """First-person rooms with doors, switches, things to take and to shoot: 17.5 steps a second, two tics each.
@@ -44,7 +48,8 @@ class DoomEnv(gym.Env[Frames, Any]):
         """Makes the environment; `reset` starts the engine with a world.
 
         Args:
-            preset: "rooms", or "arena": props in one room, nothing else.
+            preset: "rooms"; "arena": props in one room, nothing else; "navigate": the same with a task, to come near
+                the chest that was added last: 0.1 a metre, 1 and the end on arrival, the end after `LIMIT` steps.
             size: (H, W) pixels, W at most 1.6 H.
             actions: Form of the action space: "minerl", "discrete" or "continuous" (see `worldsim.envs.actions`).
             engine_depth: Read the engine's own coarse depth as well: `self.game.reading.depth`, to compare.
@@ -105,17 +110,21 @@ class DoomEnv(gym.Env[Frames, Any]):
         return self.render(), self._info()
 
     def step(self, action: Any) -> tuple[Frames, float, bool, bool, dict[str, Any]]:
-        """Two tics of the game, 2/35 s. There is no reward and no end."""
+        """Two tics of the game, 2/35 s. Rewards and an end there are in the preset "navigate" only."""
         row = read_action(action if self._map is None else self._map(action))
         game, history = self._ready(), self._required()
-        before = facts.facts_of(game)
+        before, far = facts.facts_of(game), self._goal_distance(game)
         self._drawn = self._truth = None
         self._fresh = False  # unless the engine survives
         game.step(row)
         history.rows.append(row)
         self._fresh = True
         self._events = facts.events_between(game, before, facts.facts_of(game))
-        return self.render(), 0.0, False, False, self._info()
+        near = self._goal_distance(game)
+        arrived = near < NEAR
+        reward = PER_METRE * (far - near) + float(arrived) if math.isfinite(near) else 0.0
+        late = self.preset == "navigate" and not arrived and len(history.rows) >= LIMIT
+        return self.render(), reward, arrived, late, self._info()
 
     def advance(self, actions: Any) -> tuple[Frames, TruthState]:
         """Plays T actions (a tree with leaves (T, ...)) and draws the last frame only: bit-equal to T `step`s."""
@@ -232,6 +241,14 @@ class DoomEnv(gym.Env[Frames, Any]):
             raise
         self._fresh = True
         return self._game
+
+    def _goal_distance(self, game: Game) -> float:
+        """Metres along the ground to the goal of the task; inf without one."""
+        if self.preset != "navigate":
+            return math.inf
+        x, z = game.layout.things[-1].place
+        eye = to_metres(*game.reading.eye)
+        return math.hypot(eye[0] - x, eye[2] - z)
 
     def _seen(self) -> Drawn:
         if self._drawn is None:

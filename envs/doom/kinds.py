@@ -148,6 +148,7 @@ actor {PLAYER} : DoomPlayer {{
   Player.ForwardMove 3.2
   Player.SideMove 3.2
   Player.MaxHealth 1000
+  Player.UseRange 112
   Player.StartItem "Pistol"
   Player.StartItem "Fist"
   Player.StartItem "Clip", 100
@@ -195,8 +196,10 @@ def sprites() -> tuple[tuple[str, bytes], ...]:
     for shape in SHAPES:
         for frame, colour in zip(_FRAME, COLOURS.values(), strict=True):
             image = _draw(shape, np.array(colour, np.float64))
-            origin = (image.shape[1] // 2, image.shape[0])
-            out.append((f"{_SPRITE[shape]}{frame}0", picture(image, origin)))
+            height, width = image.shape[:2]
+            # Clear pixels around it, up to powers of two: the engine now and then reads one beyond the end.
+            padded = np.pad(image, ((0, (32 if height < 32 else 64) - height), (0, 32 - width), (0, 0)))
+            out.append((f"{_SPRITE[shape]}{frame}0", picture(padded, (width // 2, height))))
     return tuple(out)
 
 

@@ -20,7 +20,7 @@ SIZE: Final = 19  # cells along a side: wall, 8, wall, 8, wall
 HEIGHT: Final = 3.0  # metres from floor to ceiling
 ROOMS: Final = ((1, 1), (10, 1), (1, 10), (10, 10))  # the first cell (x, z) of each room
 ROOM: Final = 8  # cells along its side
-PRESETS: Final = ("rooms", "arena")
+PRESETS: Final = ("rooms", "arena", "navigate")
 SWITCH_OFF, SWITCH_ON, DOOR, SHUTTER, GATE = "WSSWOFF", "WSSWON", "WSDOOR", "WSSHUTTR", "WSGATE"
 
 _WALLS: Final = ("STARTAN3", "BROWN1", "STONE2", "STONE3", "GRAY1", "WOOD1", "MARBLE1", "BIGBRIK1", "BRICK7", "GRAY7")
@@ -112,7 +112,8 @@ def generate(preset: str, seed: int) -> Layout:
     """The layout of a seed.
 
     Args:
-        preset: "rooms", or "arena": the first room alone, with doors that lead to the others, which are empty.
+        preset: "rooms"; "arena": props in the first room, the others are empty; "navigate": the same and, last of all
+            things, a chest a few metres from the start, which is the goal of a task.
         seed: Of the world.
 
     Raises:
@@ -212,7 +213,7 @@ def _things(plan: _Plan, preset: str, first: int) -> tuple[Thing, ...]:
     out: list[Thing] = []
     colours, shapes = list(COLOURS), list(SHAPES)
     for room in range(len(ROOMS)):
-        if preset == "arena" and room:
+        if preset != "rooms" and room:
             break
         picked = rng.permutation(len(colours))[: 4 if room == 0 else 2]
         wanted = [f"{colours[c]}_{shapes[int(rng.integers(len(shapes)))]}" for c in picked]
@@ -223,6 +224,10 @@ def _things(plan: _Plan, preset: str, first: int) -> tuple[Thing, ...]:
             place = _free(plan, room, margin=0.9, apart=1.4)
             plan.taken.append(place)
             out.append(Thing(id=first + len(out), kind=kind, place=place))
+    if preset == "navigate":
+        used = {thing.kind for thing in out}
+        kind = next(f"{colour}_chest" for colour in rng.permutation(colours) if f"{colour}_chest" not in used)
+        out.append(Thing(id=first + len(out), kind=kind, place=_free(plan, 0, margin=0.9, apart=2.5)))
     return tuple(out)
 
 

@@ -20,7 +20,7 @@ PLAYER_TID: Final = 30000
 _LOWER, _RAISE = 40, 41  # Ceiling_LowerByValue, Ceiling_RaiseByValue: tag, speed in eighths of a unit a tic, units
 _REMOVE, _SET_TID = 132, 176
 _TOP: Final = round(HEIGHT * UNITS)
-_DOOR_STEP: Final = 15  # units a tic: a door is open after five tics
+_DOOR_STEP: Final = 25  # units a tic: a door is open after three tics
 _GATE_STEP: Final = 1  # a gate after 75, about two seconds
 _AT_ONCE: Final = 8 * 1000  # speed
 

@@ -20,6 +20,7 @@ from worldsim.envs.doom.layout import HEIGHT, SIZE, Layout
 from worldsim.envs.doom.units import UNITS, angle_of, to_doom
 from worldsim.envs.doom.wad import picture, write_wad
 
+_POWER: Final = 128  # rows of our textures
 _SKILLS: Final = "".join(f"skill{i} = true; " for i in range(1, 6)) + "single = true;"
 _MAPINFO: Final = f"""
 map MAP01 "worldsim"
@@ -182,7 +183,12 @@ def _block(name: str, **fields: object) -> str:
 
 @cache
 def _texture(name: str) -> NDArray[np.uint8]:
-    """(75, W, 4) uint8: a switch, one cell wide, or a door, two cells wide; drawn here, 25 pixels a metre."""
+    """(128, W, 4) uint8: a switch, one cell wide, or a door, two cells wide; drawn here, 25 pixels a metre.
+
+    The engine now and then reads a pixel beyond the end of a column, and whatever lies in its memory there, unless the
+    height is a power of two: the 75 rows that show are drawn out upwards where they hang from the ceiling (doors), else
+    downwards.
+    """
     width, height = (25, 75) if name in (plan.SWITCH_OFF, plan.SWITCH_ON) else (50, 75)
     y, x = np.mgrid[:height, :width]
     grain = ((x * 7 + y * 13) % 5) * 3
@@ -201,4 +207,6 @@ def _texture(name: str) -> NDArray[np.uint8]:
         up = name == plan.SWITCH_ON
         lamp = (x > 7) & (x < 17) & ((y > 31) & (y < 39) if up else (y > 40) & (y < 48))
         rgb[lamp] = (60, 230, 80) if up else (220, 40, 36)
-    return np.dstack([np.clip(rgb, 0, 255), np.full((height, width), 255)]).astype(np.uint8)
+    rgba = np.dstack([np.clip(rgb, 0, 255), np.full((height, width), 255)]).astype(np.uint8)
+    rest = _POWER - height
+    return np.pad(rgba, ((rest, 0) if width == 50 else (0, rest), (0, 0), (0, 0)), mode="edge")
