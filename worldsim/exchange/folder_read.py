@@ -227,7 +227,8 @@ class FolderSource(Source):
                     f"{frames - 1}"
                 )
             lengths.append(frames - 1)
-            for path, leaf in trees.flatten(track.actions).items():
+            for path, values in trees.flatten(track.actions).items():
+                leaf = values[: frames - 1]
                 if i and (path not in low or np.shape(low[path]) != leaf.shape[1:]):
                     raise StoreError(
                         f"{pair.actions}: action/{path}: has not the form of {self._pairs[0].actions.name}"
