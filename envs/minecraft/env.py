@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from worldsim import trees
 from worldsim.envs.actions import find_map, make_space, minerl_space
 from worldsim.envs.minecraft import installation, pictures, states
-from worldsim.envs.minecraft.bridge import Answer, Bridge, start_node
+from worldsim.envs.minecraft.child import Answer, Bridge, start_node
 from worldsim.envs.minecraft.keys import read_key
 from worldsim.errors import ConfigError, ContractError, UnknownNameError, UnsupportedError, WorldFailure, nearest
 from worldsim.seeding import hash_seed

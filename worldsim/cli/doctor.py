@@ -26,10 +26,21 @@ OPTIONAL = {
     "playwright": "opens the report in the tests: pip install playwright",
 }
 #: Environments with needs of their own: `worldsim doctor NAME ...` calls "module:function" with the rest of the line.
-PARTS = {"minerl": "worldsim.envs.minerl.doctor:doctor_minerl"}
+PARTS = {
+    "minecraft": "worldsim.cli.minecraft:minecraft_command",
+    "minerl": "worldsim.envs.minerl.doctor:doctor_minerl",
+}
 #: An episode of 64x64 takes about 2 MB; a run of the set `core` some hundreds of them.
 ROOM_WANTED = 2e9
 MEMORY_WANTED = 2e9
+
+
+EXAMPLES = """
+worldsim doctor
+worldsim doctor --folder /data/runs
+worldsim doctor --bench --env gym:ALE/Pong-v5 blocks
+worldsim doctor --bench --docs docs/environments.md
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +78,12 @@ def doctor_command(args: Sequence[str]) -> int:
         return doctor_part(args[0], args[1:])
     from worldsim.cli.arguments import parse
 
-    given = parse(DoctorArgs, args, "doctor", "worldsim doctor\nworldsim doctor --folder /data/runs")
+    given = parse(DoctorArgs, args, "doctor", EXAMPLES)
+    if given.bench or given.env or given.docs:
+        from worldsim.cli.bench_envs import bench_envs
+        from worldsim.cli.run import parse_size
+
+        return bench_envs(given.env, parse_size(given.size) or (64, 64), given.docs)
     return doctor(given.folder)
 
 
@@ -77,6 +93,14 @@ class DoctorArgs:
 
     folder: Path = Path()
     """Where runs would be written."""
+    bench: bool = False
+    """Measures the environments that can start here instead: what each can do, and its frames a second."""
+    env: tuple[str, ...] = ()
+    """With --bench: these only."""
+    size: str = "64x64"
+    """With --bench: height x width of the frames."""
+    docs: Path | None = None
+    """With --bench: the page whose table is replaced."""
 
 
 def doctor_part(name: str, args: Sequence[str]) -> int:

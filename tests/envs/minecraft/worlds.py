@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from worldsim.envs.minecraft import installation
-from worldsim.envs.minecraft.bridge import Bridge
+from worldsim.envs.minecraft.child import Bridge
 from worldsim.envs.minecraft.env import MinecraftEnv
 
 FAKE = str(Path(__file__).with_name("fake_bridge.py"))
