@@ -1,5 +1,6 @@
 """Clips end to end with a small random checkpoint: what they look like does not matter, what is done with them does."""
 
+import itertools
 import json
 import re
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tests.model.small import frames as pictures
 from tests.model.small import small_checkpoint
 from worldsim import seeding, spaces, trees
+from worldsim.captions import parse
 from worldsim.cli.main import main
 from worldsim.envs.actions import KEYS, discrete_space, minerl_space
 from worldsim.errors import ConfigError, ShapeError, StoreError, UnknownNameError, UnsupportedError
@@ -26,6 +28,7 @@ from worldsim.generate.tasks import make_task
 from worldsim.media import read_clip, write_clip
 from worldsim.model.actions import count
 from worldsim.model.clip_generator import Made, Shot
+from worldsim.model.text.words import tokens
 from worldsim.provenance import read_provenance
 from worldsim.storyboard import Scene, Storyboard, dump
 
@@ -177,6 +180,23 @@ def test_text(config, model):
     assert not np.array_equal(clips[0].frames, other[0].frames)
     as_said = generate(replace(wanted, prompt="in the arena; a red chest close by to the left", expand="none"), model)
     assert as_said[0].record["prompt"] == "in the arena; a red chest close by to the left"
+
+
+def test_prompts_are_filled_up_with_words_that_the_checkpoint_was_trained_on(config, checkpoint, tmp_path):
+    """Where it does not say which these are, with no time: the captions of collected play have none."""
+    captions = ["in the arena at dusk; a red chest close by to the left", "a blue gem far away behind you"]
+    card = {"words": sorted({word for text in captions for word in tokens(text)})}
+    dit = {"action_space": PLAIN, "action_scale": (1.0,) * count(PLAIN), "window": 8, "text_length": 40}
+    heard = small_checkpoint(tmp_path, dit=dit, sizes=(SIZE,), env_args={"preset": "arena"}, card=card)
+    for folder in (checkpoint, heard):
+        own = make_model(replace(config, checkpoint=str(folder)))
+        for seed, mode in itertools.product(range(5), ("text", "storyboard")):
+            told = "a chest. Then some gems" if mode == "storyboard" else "a chest, some gems"
+            task = make_task(replace(config, mode=mode, prompt=told, seed=seed, frames=2), own, 0)
+            said = [text for texts in task.shot.prompts.values() for text in texts]
+            assert said and {parse(text).time for text in said} == ({"dusk"} if folder == heard else {""})
+            drawn = {word for text in said for word in tokens(text)} - {"gems", "two", "three", "four"}
+            assert folder == checkpoint or drawn <= set(card["words"])
 
 
 def test_a_command_may_write_the_caption(config, model):

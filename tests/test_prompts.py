@@ -34,6 +34,7 @@ from worldsim.envs.blocks.objects import KIND_NAMES
 from worldsim.envs.blocks.presets import PRESETS
 from worldsim.errors import ConfigError, PrerequisiteError
 from worldsim.lexicon import BLOCKS, KINDS, PLACES, Lexicon
+from worldsim.model.text.words import tokens
 from worldsim.prompts import CommandExpander, complete, expand, expander, understand
 from worldsim.reading import Mention, Said, read, readable
 
@@ -94,12 +95,12 @@ def holds(facts: Facts, said: Said) -> bool:
 def test_what_was_said_is_read_and_kept(said: Said, comma: bool, seed: int) -> None:
     prompt = loosely(said, comma)
     assert read(prompt) == said
-    full = expand(prompt, seed=seed)
+    full = expand(prompt, seed=seed, times=TIMES)
     assert holds(parse(full), said)
     facts = parse(full)
     assert facts.place and facts.time and (facts.things or facts.deeds)
-    assert expand(prompt, seed=seed) == full
-    assert expand(full, seed=seed + 1) == full, "a full caption lacks nothing"
+    assert expand(prompt, seed=seed, times=TIMES) == full
+    assert expand(full, seed=seed + 1, times=TIMES) == full, "a full caption lacks nothing"
 
 
 FACTS = st.builds(
@@ -123,7 +124,7 @@ FACTS = st.builds(
 @given(FACTS, st.sampled_from(["short", "long"]), st.integers(0, 99))
 def test_a_caption_only_gets_what_it_lacks(facts: Facts, form: Any, seed: int) -> None:
     caption = describe(facts, form, seed=seed)
-    full = expand(caption, seed=seed, place="village")
+    full = expand(caption, seed=seed, place="village", times=TIMES)
     found = parse(full)
     assert found.things[: len(facts.things)] == facts.things and (
         not facts.things or len(found.things) == len(facts.things)
@@ -159,7 +160,7 @@ def test_known_expansions() -> None:
 
 
 def test_seeds_choose() -> None:
-    many = {expand("red chest", seed=seed) for seed in range(60)}
+    many = {expand("red chest", seed=seed, times=TIMES) for seed in range(60)}
     found = [parse(text) for text in many]
     assert {f.time for f in found} == set(TIMES)
     assert {f.things[0].direction for f in found} == set(DIRECTIONS)
@@ -167,7 +168,30 @@ def test_seeds_choose() -> None:
     shown = [t for seed in range(60) for t in parse(expand("", seed=seed)).things]
     assert {t.kind for t in shown} == {"chest", "crate", "gem"} and all(t.colour for t in shown)
     assert parse(expand("nothing in particular", seed=4)).things
-    assert not parse(expand("a pig", seed=0, times=())).time
+    assert not any(parse(expand("a pig", seed=seed)).time for seed in range(9)), "time stays unsaid"
+
+
+def test_only_words_of_the_model_are_drawn() -> None:
+    """But what the prompt says is kept."""
+    captions = [
+        "in the arena; a red chest close by to the left; a blue gem close by straight ahead",
+        "in the arena; two gems close by behind you",
+        "a red gem is opened",
+    ]
+    words = {word for text in captions for word in tokens(text)}
+    for seed in range(60):
+        for prompt in ("", "chest", "some gems", "nothing in particular"):
+            full = expand(prompt, seed=seed, times=TIMES, words=words)
+            assert set(tokens(full)) <= words, full
+            assert parse(full).place == "arena" and parse(full).things
+        some = parse(expand("some gems", seed=seed, times=TIMES, words=words)).things
+        assert some[0].count == 2 and some[0].distance == "near" and some[0].direction != "right"
+    said = parse(expand("three yellow pigs far away at night", seed=0, words=words))
+    assert said.time == "night" and (said.things[0].count, said.things[0].kind) == (3, "pig")
+    assert parse(expand("", seed=0, words=words | {"night"}, times=TIMES)).time == "night"
+    nothing = parse(expand("chest", seed=0, place="village", words=set()))
+    assert nothing.place == nothing.time == "" and nothing.things[0].direction in DIRECTIONS
+    assert parse(expand("", seed=0, words=set())) == Facts()
 
 
 def test_saying_more_changes_nothing_else() -> None:

@@ -103,6 +103,7 @@ def test_the_checkpoint_says_where_it_comes_from(place: Path, whole: Path, capsy
     assert card["seed"] == 0 and card["steps"] == {"codec": 30, "dit": 30} and card["recipe"]["name"] == "micro"
     assert card["recipe"]["play"]["env"] == found.config.env == "pushed"
     assert set(card["versions"]) == {"worldsim", "torch", "numpy", "python"}
+    assert card["words"] == []  # its play has no captions
     assert {"copy@1", "steps2@4", "shuffled@1"} <= set(card["validation"]["dit"])
     readme = (whole / "checkpoint" / "README.md").read_text()
     assert "worldsim/DiT-micro" in readme and card["data"][:12] in readme and "steps2@4" in readme

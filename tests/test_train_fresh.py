@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,6 +130,13 @@ def test_fresh_episodes_continue_the_dataset_in_training_worlds(whole: Path, tmp
         assert np.array_equal(recording.frames[0], every[index]) and recording.world_seeds[0] == seeds[index]
     place = next((whole / "latents").rglob("00000003-3"))
     assert open_latents(place).tokens.shape[:2] == (3, 17)
+
+
+def test_the_card_holds_the_words_of_the_captions(whole: Path) -> None:
+    card = json.loads((whole / "checkpoint" / "config.json").read_text())["card"]
+    texts = [text for r in shards(whole / "data" / "32x32") for text in r.caption_table]
+    assert card["words"] == sorted({word for text in texts for word in re.findall(r"[a-z]+|;", text)})
+    assert "arena" in card["words"] and "night" not in card["words"]
 
 
 def test_a_player_that_dies_is_started_again_once(tmp_path: Path) -> None:

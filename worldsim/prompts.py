@@ -13,17 +13,19 @@ import signal
 import subprocess
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
 from worldsim import seeding
-from worldsim.captions import DIRECTIONS, DISTANCES, TIMES, Facts, Thing, describe, parse
+from worldsim.captions import DIRECTIONS, DISTANCES, NUMBERS, Facts, Thing, describe, parse
 from worldsim.errors import ConfigError, PrerequisiteError
 from worldsim.lexicon import BLOCKS, Lexicon
 from worldsim.reading import Mention, Said, read, readable
+
+T = TypeVar("T")
 
 SOME: Final = (2, 4)  # how many "some chests" are, both included
 _ANSWER: Final = 10_000  # characters of an answer that are read; a caption has a few hundred
@@ -45,12 +47,13 @@ def expand(
     *,
     seed: int,
     place: str = "arena",
-    times: Sequence[str] = TIMES,
+    times: Sequence[str] = (),
     after: Facts | None = None,
     lexicon: Lexicon = BLOCKS,
+    words: Collection[str] | None = None,
     with_: Expander | None = None,
 ) -> str:
-    """A full caption: place, time, and things with distance and direction.
+    """A full caption: place, things with distance and direction, and a time if there are times to draw from.
 
     What the prompt says is kept; the rest is drawn from the seed. A caption that lacks nothing comes back as it is, and
     a long one stays long.
@@ -59,9 +62,12 @@ def expand(
         prompt: "red chest", "a red chest behind you and two torches left", "", or a caption.
         seed: The same seed and prompt give the same caption.
         place: Where, if the prompt does not say it.
-        times: The times to draw from, some of `captions.TIMES`; none = the time stays unsaid.
+        times: The times to draw from, some of `captions.TIMES`; none = the time stays unsaid, as in the captions of
+            `worldsim collect`.
         after: The scene before this one: its place and time go on, and its things if the prompt names none.
         lexicon: The words that prompts may use if they are not captions yet.
+        words: What is drawn has these words only, those of the captions that the model was trained on; None = any.
+            A direction, a distance and a number that must be said are drawn from all if none has its words there.
         with_: Asked first, and once more with `seed + 1`. If neither answer is of the grammar, a warning says so, and
             the grammar expands as much of the prompt as it can read.
 
@@ -76,7 +82,9 @@ def expand(
     prompt = prompt.strip()
     known = _parsed(prompt)
     rng = seeding.generator("expand", prompt, seed)
-    facts = complete(understand(prompt, lexicon), rng, place=place, times=times, after=after, lexicon=lexicon)
+    facts = complete(
+        understand(prompt, lexicon), rng, place=place, times=times, after=after, lexicon=lexicon, words=words
+    )
     if facts == known:
         return prompt
     return describe(facts, "long" if known is not None and prompt.endswith(".") else "short", seed=seed)
@@ -100,27 +108,38 @@ def complete(
     rng: np.random.Generator,
     *,
     place: str = "arena",
-    times: Sequence[str] = TIMES,
+    times: Sequence[str] = (),
     after: Facts | None = None,
     lexicon: Lexicon = BLOCKS,
+    words: Collection[str] | None = None,
 ) -> Facts:
     """Adds what is not said; arguments as in `expand`."""
     after = after or Facts()
-    drawn = str(rng.choice(tuple(times))) if len(times) else ""
-    things = tuple(_thing(mention, rng) for mention in said.things)
+    times = _heard(times, words)
+    drawn = str(rng.choice(times)) if times else ""
+    things = tuple(_thing(mention, rng, words) for mention in said.things)
     if not things and not said.deeds:
-        things = after.things or _scenery(lexicon, rng)
+        things = after.things or _scenery(lexicon, rng, words)
     return Facts(
-        place=said.place or after.place or place,
+        place=said.place or after.place or "".join(_heard([place], words)),
         time=said.time or after.time or drawn,
         things=things,
         deeds=said.deeds,
     )
 
 
-def _thing(mention: Mention, rng: np.random.Generator) -> Thing:
-    count = int(rng.integers(SOME[0], SOME[1] + 1))  # all is drawn, so that saying one does not change the others
-    direction, distance = str(rng.choice(list(DIRECTIONS))), str(rng.choice(list(DISTANCES)))
+def _heard(options: Iterable[T], words: Collection[str] | None, text: Callable[[T], str] = str) -> list[T]:
+    """The options whose every word is among some words; `text` gives the words of an option."""
+    return [option for option in options if words is None or all(word in words for word in text(option).split())]
+
+
+def _thing(mention: Mention, rng: np.random.Generator, words: Collection[str] | None) -> Thing:
+    # All is drawn, so that saying one does not change the others.
+    some = range(SOME[0], SOME[1] + 1)
+    counts = _heard(some, words, lambda n: NUMBERS[n]) or some
+    count = counts[int(rng.integers(len(counts)))]
+    direction = str(rng.choice(_heard(DIRECTIONS, words, lambda key: DIRECTIONS[key]) or list(DIRECTIONS)))
+    distance = str(rng.choice(_heard(DISTANCES, words, lambda key: DISTANCES[key]) or list(DISTANCES)))
     return Thing(
         kind=mention.kind,
         colour=mention.colour,
@@ -130,13 +149,14 @@ def _thing(mention: Mention, rng: np.random.Generator) -> Thing:
     )
 
 
-def _scenery(lexicon: Lexicon, rng: np.random.Generator) -> tuple[Thing, ...]:
-    """One or two things to look at, of different kinds."""
+def _scenery(lexicon: Lexicon, rng: np.random.Generator, words: Collection[str] | None) -> tuple[Thing, ...]:
+    """One or two things to look at, of different kinds; none if the words name none."""
     out = []
-    for kind in rng.permutation(list(lexicon.scenery) or list(lexicon.kinds))[: int(rng.integers(1, 3))]:
-        colours = lexicon.scenery.get(str(kind), ())
+    kinds = _heard(lexicon.scenery, words) or _heard(lexicon.kinds, words)
+    for kind in rng.permutation(kinds)[: int(rng.integers(1, 3))]:
+        colours = _heard(lexicon.scenery.get(str(kind), ()), words)
         colour = str(rng.choice(colours)) if colours else ""
-        out.append(_thing(Mention(kind=str(kind), colour=colour), rng))
+        out.append(_thing(Mention(kind=str(kind), colour=colour), rng, words))
     return tuple(out)
 
 

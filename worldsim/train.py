@@ -129,7 +129,8 @@ def train(
         return None
     dit, dit_result = trained
     if workers.main:
-        export(job, codec, dit, {"codec": codec_result, "dit": dit_result})
+        captions = (text for recording in latents for text in recording.table)
+        export(job, codec, dit, {"codec": codec_result, "dit": dit_result}, captions)
     workers.wait()
     return out / "checkpoint"
 

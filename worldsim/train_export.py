@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from worldsim import __version__
@@ -20,8 +20,18 @@ if TYPE_CHECKING:
     from worldsim.train import Training
 
 
-def export(job: Training, codec: VideoCodec, dit: DiT, results: Mapping[str, StageResult]) -> CheckpointConfig:
-    """Writes `<out>/checkpoint`, in place of an older one only when it is whole; returns its config."""
+def export(
+    job: Training, codec: VideoCodec, dit: DiT, results: Mapping[str, StageResult], captions: Iterable[str] = ()
+) -> CheckpointConfig:
+    """Writes `<out>/checkpoint`, in place of an older one only when it is whole; returns its config.
+
+    Args:
+        job: What was done.
+        codec: Trained.
+        dit: Trained.
+        results: How the stages ended.
+        captions: Of the training data: prompts are filled up with their words only.
+    """
     from worldsim.model.checkpoint import CheckpointConfig, save_checkpoint
     from worldsim.model.training.codec_task import measure
 
@@ -35,7 +45,7 @@ def export(job: Training, codec: VideoCodec, dit: DiT, results: Mapping[str, Sta
         context=recipe.context,
         env=info.env,
         env_args=dict(info.env_args),
-        card=card(job, results, quality),
+        card={**card(job, results, quality), "words": caption_words(captions) if recipe.text else []},
     )
     place = job.out / "checkpoint"
     fresh = place.with_name(place.name + ".new")
@@ -78,6 +88,13 @@ def card(job: Training, results: Mapping[str, StageResult], quality: Mapping[str
             "dit": dict(results["dit"].figures),
         },
     }
+
+
+def caption_words(captions: Iterable[str]) -> list[str]:
+    """The words of some captions, sorted."""
+    from worldsim.model.text.words import tokens
+
+    return sorted({word for text in captions for word in tokens(text)})
 
 
 def fresh_episodes(recipe: Recipe) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldsim import seeding, trees
+from worldsim.captions import TIMES
 from worldsim.errors import ConfigError, ShapeError
 from worldsim.generate.config import GenerateConfig, Mode
 from worldsim.generate.given import Given, read_image, read_moving
@@ -235,9 +236,16 @@ def _prompt(config: GenerateConfig, model: ClipGenerator, sample: int, *, always
 
 
 def _setting(model: ClipGenerator) -> dict[str, Any]:
-    """Where prompts are set that do not say it; the time stays unsaid, as in the captions of Blocks' court."""
+    """What prompts are filled up with: the words of the captions that the checkpoint was trained on.
+
+    A checkpoint that does not say which these are gets no time: `worldsim collect` writes none.
+    """
     preset = str(model.info.env_args.get("preset", ""))
-    return {"place": preset if preset in PLACES else "arena", "times": ()}
+    place = preset if preset in PLACES else "arena"
+    words = model.info.card.get("words")
+    if words is None:
+        return {"place": place}
+    return {"place": place, "times": TIMES, "words": frozenset(map(str, words))}
 
 
 # ------------------------------------------------------------------------------------------------------------- actions

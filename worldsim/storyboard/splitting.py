@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from worldsim import seeding
-from worldsim.captions import NUMBERS, TIMES, Facts, parse
+from worldsim.captions import NUMBERS, Facts, parse
 from worldsim.errors import ConfigError
 from worldsim.lexicon import BLOCKS, Lexicon
 from worldsim.prompts import Expander, expand, understand
@@ -48,8 +48,9 @@ def split(
     fps: float = FPS,
     name: str = "storyboard",
     place: str = "arena",
-    times: Sequence[str] = TIMES,
+    times: Sequence[str] = (),
     lexicon: Lexicon = BLOCKS,
+    words: Collection[str] | None = None,
     with_: Expander | None = None,
 ) -> Storyboard:
     """Splits a long prompt into timed scenes, each with a full caption.
@@ -66,6 +67,7 @@ def split(
         place: As in `worldsim.prompts.expand`, and so are the others.
         times: Times to draw from.
         lexicon: Words that may be used.
+        words: Words that may be drawn.
         with_: Asked first.
 
     Raises:
@@ -86,7 +88,7 @@ def split(
         for text, seconds in zip(texts or [""], lengths or [None], strict=True)
     )
     board = Storyboard(name=name, fps=fps, scenes=scenes)
-    return expanded(board, seed=seed, place=place, times=times, lexicon=lexicon, with_=with_)
+    return expanded(board, seed=seed, place=place, times=times, lexicon=lexicon, words=words, with_=with_)
 
 
 def expanded(
@@ -94,8 +96,9 @@ def expanded(
     *,
     seed: int,
     place: str = "arena",
-    times: Sequence[str] = TIMES,
+    times: Sequence[str] = (),
     lexicon: Lexicon = BLOCKS,
+    words: Collection[str] | None = None,
     with_: Expander | None = None,
 ) -> Storyboard:
     """The storyboard with a full caption for each prompt; arguments as in `worldsim.prompts.expand`.
@@ -117,6 +120,7 @@ def expanded(
                 times=times,
                 after=None if scene.cut else before,
                 lexicon=lexicon,
+                words=words,
                 with_=with_,
             )
         except ConfigError as error:
