@@ -62,7 +62,7 @@ def test_a_button_that_hangs_from_the_start_is_taken_out(tmp_path: Path) -> None
         ({"mouse": {"dx": 1, "dy": "no", "buttons": []}}, "a.jsonl:2: mouse/dy: must be a number of pixels, got 'no'"),
         ({"mouse": {"dx": 1, "dy": 0}}, "a.jsonl:2: mouse/buttons: must be a list of the numbers of buttons"),
         ({"hotbar": 9}, "a.jsonl:2: hotbar: must be a slot from 0 to 8, got 9"),
-        ({"mouse": None}, "a.jsonl:2: mouse: must be an object"),
+        ({"mouse": []}, "a.jsonl:2: mouse: must be an object"),
     ],
 )
 def test_a_broken_line_is_named(broken: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -72,6 +72,13 @@ def test_a_broken_line_is_named(broken: dict[str, Any], said: str, tmp_path: Pat
     (tmp_path / "a.jsonl").write_text(json.dumps(line()) + "\n{cut of")
     with pytest.raises(StoreError, match=r"a\.jsonl:2: is not JSON"):
         read_actions(tmp_path / "a.jsonl")
+
+
+def test_what_early_recorders_lacked_is_nothing_pressed(tmp_path: Path) -> None:
+    bare = {key: value for key, value in line(["w"], dx=2).items() if key != "hotbar"}
+    found = actions_of(tmp_path / "a.jsonl", [bare, {**bare, "mouse": None}, {**bare, "keyboard": None}])
+    assert found["forward"].tolist() == [1, 1, 0] and np.allclose(found["camera"][:, 1], [0.3, 0, 0.3])
+    assert not any(found[f"hotbar.{slot}"].any() for slot in range(1, 10))
 
 
 def test_recordings_become_a_dataset(tmp_path: Path) -> None:

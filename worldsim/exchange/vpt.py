@@ -7,6 +7,8 @@ become actions with MineRL's names:
   whole numbers, which drops the fraction; here it is kept.
 - The wheel is not recorded; where the slot in hand differs from that of the line before, `hotbar.N` is pressed.
 - In some recordings the left button counts as down from the first line on, until it is really pressed: taken out.
+- `null` for the mouse or the keyboard, which early recorders wrote at times, is nothing pressed; they did not write the
+  slot in hand either.
 - Keys without a name in MineRL (F3, Tab, ...) are left out.
 
 While the inventory is open (`isGuiOpen`) the mouse moves a cursor that the video does not show. Rewards are 0; whether
@@ -135,7 +137,9 @@ def read_actions(path: Path) -> ArrayTree:
 
 
 def _mouse(line: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    mouse = line.get("mouse")
+    mouse = line.get("mouse", "nothing")
+    if mouse is None:  # early recorders wrote null at times
+        return {"dx": 0, "dy": 0, "buttons": []}
     if not isinstance(mouse, Mapping):
         raise StoreError(f"{where}: mouse: must be an object with dx, dy and buttons, got {mouse!r}")
     for field in ("dx", "dy"):
@@ -150,7 +154,9 @@ def _mouse(line: Mapping[str, Any], where: str) -> Mapping[str, Any]:
 
 
 def _keys(line: Mapping[str, Any], where: str) -> list[str]:
-    keyboard = line.get("keyboard")
+    keyboard = line.get("keyboard", "nothing")
+    if keyboard is None:
+        return []
     pressed = keyboard.get("keys") if isinstance(keyboard, Mapping) else None
     if not isinstance(pressed, list) or not all(isinstance(key, str) for key in pressed):
         raise StoreError(f'{where}: keyboard/keys: must be a list like ["key.keyboard.w"], got {pressed!r}')
