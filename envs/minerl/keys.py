@@ -6,7 +6,8 @@ of one space:
 
 "minerl"  the names of 1.0 that the task can do. Where it has no hotbar but words, `hotbar.k` takes the k-th item in
           hand (`equip`, where the task has it), and `use` places the item in hand (`place`). Crafting has no key.
-"native"  every action of the task under its own name; a word action is a `NamedDiscrete` whose 0 is "none".
+"native"  every action of the task under its own name; a word action is a `NamedDiscrete` whose 0 is "none", without
+          "other", which names no item.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Keys:
             elif said["type"] == "discrete":
                 spaces[name] = gym.spaces.Discrete(int(said["n"]))
             elif said["type"] == "enum":  # "none" first: the value 0 of every action does nothing
-                rest = [word for word in said["values"] if word != said["default"]]
+                rest = [word for word in said["values"] if word not in (said["default"], "other")]
                 spaces[name] = NamedDiscrete((said["default"], *rest))
         return gym.spaces.Dict(spaces)
 

@@ -74,16 +74,14 @@ def _exactly(channel: socket.socket, count: int) -> bytes | None:
 
 def plain(value: Any) -> Any:
     """An observation as JSON: arrays become lists, numpy's scalars Python's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, dict):
-        items = {str(k): plain(v) for k, v in value.items()}
-        return {k: v for k, v in items.items() if v != 0} if len(items) > LONG else items
+        items = ((str(k), plain(v)) for k, v in value.items())
+        return {k: v for k, v in items if v != 0} if len(value) > LONG else dict(items)
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return repr(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else repr(value)
 
 
 def describe(space: Any) -> dict[str, Any]:
@@ -119,7 +117,8 @@ class Game:
         if port is not None:
             self._connect(int(port))
         self._monitor: dict[str, Any] = {}
-        self._watch_monitors()
+        self._seed = 0
+        self._watch()
 
     def facts(self) -> dict[str, Any]:
         """What the client must know of the task."""
@@ -140,13 +139,13 @@ class Game:
         }
 
     def reset(self, seed: int) -> tuple[dict[str, Any], bytes]:
-        """Starts an episode. `minerl` forgets its seed at each reset, so it is given before each."""
+        """Starts an episode; every draw in it comes from the seed, as far as the game allows."""
         import numpy as np
 
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 - 1.0 draws GUI scale, gamma and field of view from it
-        self._monitor = {}
-        self.env.seed(seed)
+        self._monitor, self._seed = {}, seed
+        self._forget_steps()
         observation = self.env.reset()
         if getattr(self.inner, "done", False):
             raise GameLostError("the episode was over at its first frame")
@@ -161,11 +160,6 @@ class Game:
         for key, value in action.items():
             full[key] = np.asarray(value, dtype=np.float32) if isinstance(value, list) else value
         observation, reward, done, info = self.env.step(full)
-        if "error" in info:
-            raise GameLostError(str(info["error"]))
-        if getattr(self.inner, "done", False) and not done:
-            # 0.4.4 says nothing when it could not tell the server to go on: it only marks itself as ended.
-            raise GameLostError("the game's server could not be stepped")
         header, body = self._answer(observation, plain(info))
         header.update(reward=float(reward), done=bool(done))
         return header, body
@@ -182,23 +176,46 @@ class Game:
         header = {"shape": list(pov.shape), "dtype": str(pov.dtype), "observation": rest, "monitor": monitor}
         return header, pov.tobytes()
 
+    def _forget_steps(self) -> None:
+        """1.0's ObtainDiamondShovel counts the steps of all episodes as one, and so ends the second too early."""
+        layer = self.env
+        while layer is not self.inner and hasattr(layer, "env"):
+            if "num_steps" in vars(layer):
+                layer.num_steps = 0
+            layer = layer.env
+
     def _connect(self, port: int) -> None:
         """Plays in a game that runs already, instead of starting one."""
         instance = importlib.import_module("minerl.env.malmo").InstanceManager.add_existing_instance(port)
         instance.had_to_clean = False
         self.inner.instances = [instance]
 
-    def _watch_monitors(self) -> None:
-        """`reset` of `minerl` throws away what the monitors say of the first frame; keep it."""
+    def _watch(self) -> None:
+        """Stands between the game and `minerl`'s wrappers, which reset and step it on their own and drop what it says."""
+        reset, step = self.inner.reset, self.inner.step
+
+        def seeded_reset() -> Any:
+            self.inner.seed(self._seed)  # it is forgotten at each reset
+            return reset()
+
+        def checked_step(action: Any) -> Any:
+            result = step(action)
+            if "error" in result[3]:  # the observation beside it is random
+                raise GameLostError(str(result[3]["error"]))
+            if getattr(self.inner, "done", False) and not result[2]:
+                # 0.4.4 says nothing when it could not tell the server to go on: it only marks itself as ended.
+                raise GameLostError("the game's server could not be stepped")
+            return result
+
+        self.inner.reset, self.inner.step = seeded_reset, checked_step
         process = getattr(self.inner, "_process_observation", None)
-        if process is None:
-            return
+        if process is not None:  # `reset` throws away what the monitors say of the first frame
 
-        def keep(*args: Any, **kwargs: Any) -> Any:
-            observation, self._monitor = process(*args, **kwargs)
-            return observation, self._monitor
+            def keep(*args: Any, **kwargs: Any) -> Any:
+                observation, self._monitor = process(*args, **kwargs)
+                return observation, self._monitor
 
-        self.inner._process_observation = keep
+            self.inner._process_observation = keep
 
 
 def imports() -> tuple[Any, Any]:

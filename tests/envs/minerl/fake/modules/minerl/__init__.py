@@ -99,12 +99,12 @@ class FakeEnv:
 
     def _draw(self):
         h, w = self.size
-        y, x = np.mgrid[:h, :w].astype(np.float64)
-        post = (((x / w - 0.5) * 90 + self.yaw) // 10).astype(int) % 36
+        y, x = np.arange(h)[:, None], np.arange(w)
+        colour = self.posts[((x / w - 0.5) * 90 + self.yaw).astype(int) // 10 % 36].astype(np.uint8)
         horizon = h / 2 - self.pitch / 90 * h
         tall = (np.abs(y - horizon) < h * (0.2 + 0.02 * self.far))[..., None]
-        sky = np.where((y < horizon)[..., None], (120, 170, 230), (90, 140, 70))
-        return np.where(tall, self.posts[post], sky).astype(np.uint8)[::-1][::-1]
+        sky = np.where((y < horizon)[..., None], np.uint8((120, 170, 230)), np.uint8((90, 140, 70)))
+        return np.where(tall, colour, sky)[::-1].copy()[::-1]  # a view with negative strides, as minerl's
 
     def _fail(self):
         if self.fault == "error":  # what minerl does on a broken socket
