@@ -126,7 +126,7 @@ def numbered(space: gym.Space[Any], number: int) -> Any:
         return np.int64(int(space.start) + number % int(space.n))
     if number == 0:
         return still
-    which, turn = number - 1, 0
+    which = number - 1
     if isinstance(space, gym.spaces.Box):
         which %= 2 * still.size
         out = np.array(still)
@@ -137,8 +137,10 @@ def numbered(space: gym.Space[Any], number: int) -> Any:
         turn, place = divmod(which, len(names))
         inner = space.spaces[names[place]]
         return {**still, names[place]: numbered(inner, turn + 1)}
+    counts = np.asarray(space.nvec) if isinstance(space, gym.spaces.MultiDiscrete) else np.full(still.shape, 2)
+    choices = np.flatnonzero(counts.reshape(-1) > 1)
     out = np.array(still)
-    turn, place = divmod(which, out.size)
-    counts = np.asarray(space.nvec) if isinstance(space, gym.spaces.MultiDiscrete) else np.full(out.shape, 2)
-    out.reshape(-1)[place] += 1 + turn % max(int(counts.reshape(-1)[place]) - 1, 1)
+    if len(choices):
+        turn, place = divmod(which, len(choices))
+        out.reshape(-1)[choices[place]] += 1 + turn % (int(counts.reshape(-1)[choices[place]]) - 1)
     return out

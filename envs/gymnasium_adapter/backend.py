@@ -66,7 +66,8 @@ class Backend:
         """What is played at a reset to make worlds differ: a random action."""
         space = copy.deepcopy(self.inner.action_space)
         space.seed(int(rng.integers(2**31)))
-        return space.sample()
+        action = space.sample()
+        return int(action) if isinstance(action, np.integer) else action
 
     def before_step(self, action: Any) -> None:
         """Called before every step."""
