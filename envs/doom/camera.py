@@ -35,7 +35,7 @@ __all__ = [
     "tilt",
 ]
 
-MAX_PITCH: Final = 28.0  # degrees up and down: what the engine's picture has room for
+MAX_PITCH: Final = 27.0  # degrees up and down: what the engine's picture has room for
 MAX_ASPECT: Final = 1.6  # width / height, for the same reason
 _TOO_FAR: Final = (
     f"Doom draws about {MAX_PITCH:g} degrees up or down, and cameras that lean a little: asked for more than that"
