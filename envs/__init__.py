@@ -1,6 +1,7 @@
 """Ground truths: environments that know their own state, controllers that probe them, and scenarios.
 
-Importing it makes `worldsim/Blocks-v0` and its tasks known to Gymnasium; the world itself is imported by `gym.make`.
+Importing it makes `worldsim/Blocks-v0`, its tasks and `worldsim/Minecraft-v0` known to Gymnasium; the world itself is
+imported by `gym.make`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ BLOCKS_IDS: dict[str, dict[str, object]] = {
     "worldsim/Blocks-SurviveNight-v0": {"task": "survive-night"},
 }
 
+#: Truths that need something installed: it is looked for by `gym.make`.
+OTHER_IDS = {"worldsim/Minecraft-v0": "worldsim.envs.minecraft.env:MinecraftEnv"}
+
 for _id, _kwargs in BLOCKS_IDS.items():
     if _id not in gym.registry:
         gym.register(_id, entry_point=_BLOCKS, kwargs=dict(_kwargs))
+for _id, _entry in OTHER_IDS.items():
+    if _id not in gym.registry:
+        gym.register(_id, entry_point=_entry)

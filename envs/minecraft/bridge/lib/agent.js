@@ -125,13 +125,14 @@ class Agent {
     if (!block.diggable || this.dig.ticks < need) return
     this.dig = null
     this._break(block)
-    if (block.canHarvest(held)) for (const drop of block.drops.slice(0, 1)) this._collect(drop)
+    if (block.canHarvest(held)) this._collect(block.name)
   }
 
-  _collect (drop) {
-    const id = typeof drop === 'object' ? drop.drop?.id ?? drop.drop : drop
-    const item = this.serv.registry.items[id]
-    if (item) this.inventory.gain(item.name)
+  /** What the block drops without a silk touch: itself if it can, and nothing that is rare (saplings, flint). */
+  _collect (name) {
+    const drops = (this.serv.registry.blockLoot?.[name]?.drops ?? []).filter(d => !d.silkTouch && (d.dropChance ?? 1) > 0.3)
+    const drop = drops.find(d => d.item === name) ?? drops[0]
+    if (drop) this.inventory.gain(drop.item)
   }
 
   _break (block) {

@@ -95,7 +95,6 @@ class Renderer {
     gl.enable(gl.DEPTH_TEST)
     gl.enable(gl.CULL_FACE)
     gl.disable(gl.DITHER)
-    for (const attribute of this.attributes) gl.enableVertexAttribArray(attribute)
   }
 
   get name () {
@@ -121,6 +120,8 @@ class Renderer {
     if (ids) gl.clearColor(1, 1, 1, 0)
     else gl.clearColor(...SKY, 1)
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT)
+    // Each time: headless-gl forgets that an attribute is enabled when the buffer it last read is deleted.
+    for (const attribute of this.attributes) gl.enableVertexAttribArray(attribute)
     const eye = [pose[3], pose[7], pose[11]]
     const axes = [0, 1, 2].map(i => [pose[i], pose[4 + i], pose[8 + i]]) // the camera's right, down, forward
     const f = 1 / Math.tan(FOV * Math.PI / 360)
