@@ -138,9 +138,10 @@ def numbered(space: gym.Space[Any], number: int) -> Any:
         inner = space.spaces[names[place]]
         return {**still, names[place]: numbered(inner, turn + 1)}
     counts = np.asarray(space.nvec) if isinstance(space, gym.spaces.MultiDiscrete) else np.full(still.shape, 2)
-    choices = np.flatnonzero(counts.reshape(-1) > 1)
+    flat = counts.reshape(-1)
+    pairs = [(i, more) for more in range(1, int(flat.max())) for i in range(flat.size) if more < flat[i]]
     out = np.array(still)
-    if len(choices):
-        turn, place = divmod(which, len(choices))
-        out.reshape(-1)[choices[place]] += 1 + turn % (int(counts.reshape(-1)[choices[place]]) - 1)
+    if pairs:
+        place, more = pairs[which % len(pairs)]
+        out.reshape(-1)[place] += more
     return out
