@@ -191,7 +191,7 @@ class Game:
         self.inner.instances = [instance]
 
     def _watch(self) -> None:
-        """Stands between the game and `minerl`'s wrappers, which reset and step it on their own and drop what it says."""
+        """Stands between the game and `minerl`'s wrappers, which reset and step it themselves and drop what it says."""
         reset, step = self.inner.reset, self.inner.step
 
         def seeded_reset() -> Any:

@@ -1,17 +1,18 @@
 """A stand-in for the game's side of the wire: the Malmo protocol that both versions of `minerl` speak, on loopback.
 
-Written from the server that 0.4.4 brings along (Malmo/.../Client/MalmoEnvServer.java) and the two clients. Every message is 4
-bytes of length, big-endian, and a body. After a hello without an answer the client sends:
+Written from the server that 0.4.4 brings along (Malmo/.../Client/MalmoEnvServer.java) and the two clients. Every
+message is 4 bytes of length, big-endian, and a body. After a hello without an answer the client sends:
 
     <Quit/>                                   -> uint32
-    <MissionInit ...>, then a token uid:role:reset:agents:true[:seed] as a message of its own -> uint32, 1 = accepted, 0 = busy
+    <MissionInit ...>                         -> nothing yet
+    uid:role:reset:agents:true[:seed]         -> uint32, 1 = accepted, 0 = busy
     <Peek/>                                   -> frame, info in JSON, int8 done
     <StepClient0>commands</StepClient0 >      -> frame, double reward, int8 done, int8 sent; info in JSON
     <StepServer></StepServer>                 -> nothing
     <Disconnect/>                             -> nothing; the connection ends
 
-The frame is H*W*3 bytes, rows from the bottom. The picture: sky above ground; the ground's colour is the seed's; a white post
-moves with the yaw. Only the standard library.
+The frame is H*W*3 bytes, rows from the bottom. The picture: sky above ground; the ground's colour is the seed's; a
+white post moves with the yaw. Only the standard library.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -213,10 +212,8 @@ def test_frames_of_another_kind_cost_the_episode_only(task: str, words: str) -> 
 def test_a_slow_answer_counts_as_hung() -> None:
     env = make("MineRLFault-hang-v0", step_timeout=0.5)
     env.reset(seed=0)
-    began = time.monotonic()
     with pytest.raises(WorldFailure, match=r"did not return from step within 0\.5 s"):
         for _ in range(3):
             env.step(noop(env.action_space))
-    assert time.monotonic() - began < 10
     env.reset(seed=0)
     env.close()

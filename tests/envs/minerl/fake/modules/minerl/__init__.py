@@ -49,6 +49,7 @@ class FakeEnv:
     def reset(self):
         assert isinstance(self._seed, int), "seed before each reset"
         rng = np.random.default_rng(self._seed)
+        self.odd = self._seed % 2 == 1
         self._seed = None  # as minerl does
         self.posts = rng.integers(0, 255, (36, 3))
         self.yaw, self.pitch, self.far, self.dirt, self.done, self.t = 0.0, 0.0, 0.0, 0, False, 0
@@ -91,6 +92,8 @@ class FakeEnv:
         pov = self._draw()
         if self.t >= 3 and self.fault == "float":
             pov = pov.astype(np.float32) / 255
+        if self.t >= 12 and self.fault == "odd" and self.odd:  # in half of the worlds, and not at once
+            pov = pov.astype(np.float32)
         if self.t >= 3 and self.fault == "shape":
             pov = pov[:-1]
         place = {"xpos": 1.0, "ypos": 64.0, "zpos": 2.0 + self.far, "yaw": self.yaw, "pitch": self.pitch}
@@ -132,5 +135,5 @@ add("MineRLObtainDiamond-v0", words=("craft", "equip", "place"))
 add("MineRLTreechopVectorObf-v0", vector=True)
 add("MineRLBasaltFindCave-v0", limit=3600, size=(360, 640), keys=HUMAN, located=True, text=True)
 add("MineRLShort-v0", limit=4, keys=HUMAN)
-for fault in ("error", "silent", "raise", "hang", "exit", "killed", "float", "shape", "child", "ends", "reset"):
+for fault in ("error", "silent", "raise", "hang", "exit", "killed", "float", "shape", "child", "ends", "reset", "odd"):
     add(f"MineRLFault-{fault}-v0", fault=fault)
