@@ -21,7 +21,8 @@ from worldsim.fingerprint import PACKAGES, fingerprint, version
 #: Import names that differ from the name of the distribution.
 MODULES = {"opencv-python-headless": "cv2", "pyyaml": "yaml"}
 OPTIONAL = {
-    "pyarrow": "tables as Parquet, too: pip install 'worldsim[parquet]'",
+    "pyarrow": "tables as Parquet; Minari and LeRobot: pip install 'worldsim[datasets]'",
+    "h5py": "Minari's hdf5: pip install 'worldsim[datasets]'",
     "minerl": "the real game; it lives in a Python of its own: worldsim doctor minerl",
     "playwright": "opens the report in the tests: pip install playwright",
 }
