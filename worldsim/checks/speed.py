@@ -5,10 +5,13 @@ python -m worldsim.checks.speed NAME HEIGHT WIDTH
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from worldsim import trees
@@ -17,7 +20,8 @@ from worldsim.protocols import TruthEnv
 from worldsim.spaces import NamedDiscrete, describe
 from worldsim.starts import action_batch
 
-PARTS, SECONDS = 3, 0.4  # stretches, of which the fastest counts, and how long each lasts
+PARTS, SECONDS = 2, 0.4  # stretches, of which the fastest counts, and how long each lasts
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 WARM = 12  # steps before anything is timed: compilation, first touches
 
 
@@ -25,28 +29,24 @@ def measure(env: TruthEnv) -> dict[str, Any]:
     """What an environment can do and how fast it is, as plain values.
 
     Returns:
-        `frames` and `truth` in frames a second (a step and its frame; the same with `truth()`), `reset`, `snapshot` and
-        `restore` in seconds (None: not able), `actions` in words, and the abilities by name. `way` says how it goes
-        back, where the environment tells.
+        `frames` and `truth` in frames a second of processor time (a step and its frame; the same with `truth()`),
+        `restore` in such seconds (None: not able), `actions` in words, and the abilities by name. `way` says how it
+        goes back, where the environment tells.
     """
     able = env.abilities
     actions = action_batch(env.action_space, 0, 64)
-    started = time.perf_counter()
     env.reset(seed=0)
-    reset = time.perf_counter() - started
     _steps(env, actions, WARM, env.truth)
     rates = [_rate(env, actions, also) for also in (lambda: None, env.truth)]
-    snapshot = restore = None
+    restore = None
     if able.snapshot:
         env.reset(seed=0)
         _steps(env, actions, WARM, lambda: None)
-        snapshot, state = _timed(env.snapshot)
-        restore, _ = _timed(lambda: env.restore(state))
+        state = env.snapshot()
+        restore = _timed(lambda: env.restore(state))
     return {
         "frames": rates[0],
         "truth": rates[1],
-        "reset": reset,
-        "snapshot": snapshot,
         "restore": restore,
         "way": getattr(getattr(env, "findings", None), "way", None),
         "actions": in_words(env.action_space),
@@ -75,32 +75,57 @@ def _count(nested: Any) -> int:
     return sum(map(_count, nested)) if isinstance(nested, list) else 1
 
 
+def processor_seconds() -> float:
+    """Processor time of this process and of those that it started (engines, bridges): other work does not count.
+
+    Children are read from /proc, in steps of 10 ms; where there is none, this process alone counts.
+    """
+    return time.process_time() + sum(_ticks(pid) for pid in _descendants(os.getpid())) / _TICKS
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, file.read_text().split()):
+                found += [child, *_descendants(child)]
+    return found
+
+
+def _ticks(pid: int) -> int:
+    """User and system time, fields 14 and 15 of proc(5), counted after the name in brackets."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    return 0
+
+
 def _steps(env: TruthEnv, actions: Any, count: int, also: Callable[[], Any]) -> float:
-    """Plays; seconds of the steps alone, for a reset between two episodes is another matter."""
-    spent = 0.0
+    """Plays; processor seconds of the steps alone, for a reset between two episodes is another matter."""
+    spent, started = 0.0, processor_seconds()
     for i in range(count):
-        action = trees.index(actions, i % trees.length(actions))
-        started = time.perf_counter()
-        _, _, terminated, truncated, _ = env.step(action)
+        _, _, terminated, truncated, _ = env.step(trees.index(actions, i % trees.length(actions)))
         also()
-        spent += time.perf_counter() - started
         if terminated or truncated:
+            spent += processor_seconds() - started
             env.reset(seed=i + 1)
-    return spent
+            started = processor_seconds()
+    return spent + processor_seconds() - started
 
 
 def _rate(env: TruthEnv, actions: Any, also: Callable[[], Any]) -> float:
-    each = max(int(SECONDS / max(_steps(env, actions, 4, also) / 4, 1e-6)), 4)
+    each = max(int(SECONDS / max(_steps(env, actions, WARM, also) / WARM, 1e-4)), 8)
     return each / min(_steps(env, actions, each, also) for _ in range(PARTS))
 
 
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    best, value = float("inf"), None
-    for _ in range(3):
-        started = time.perf_counter()
-        value = call()
-        best = min(best, time.perf_counter() - started)
-    return best, value
+def _timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call, the mean over a tenth of a second or more; the clock of children is coarse."""
+    call()
+    count, started = 0, processor_seconds()
+    while count < 1000 and processor_seconds() - started < SECONDS / 4:
+        call()
+        count += 1
+    return (processor_seconds() - started) / count
 
 
 def main(name: str, height: str, width: str) -> int:

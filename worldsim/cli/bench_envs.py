@@ -114,8 +114,9 @@ def page(found: Mapping[str, Mapping[str, Any]], size: tuple[int, int]) -> str:
     lines += [f"| {' | '.join((f'`{r[0]}`', *r[1:]))} |" for r in rows]
     lines += [
         "",
-        f"{size[0]}x{size[1]} pixels, one process each, a step and its frame, the fastest of three stretches; "
-        f"{facts['cpu']}, {facts['cores']} cores, load {os.getloadavg()[0]:.1f}. "
+        f"{size[0]}x{size[1]} pixels; frames a second of processor time (its own and that of its child processes), so "
+        "that other work does not count: a step and its frame, the faster of two stretches; "
+        f"{facts['cpu']}, {facts['cores']} cores. "
         '"Exact": the same seed and actions give the same bytes. "Goes back by": how `restore` works, and its time '
         "after 12 steps.",
     ]
