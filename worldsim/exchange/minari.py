@@ -57,7 +57,9 @@ class MinariTarget(Target):
     def __init__(self, root: Path, sidecar: Sidecar, *, id: str, storage: Storage = "arrow") -> None:
         """`root` is what `MINARI_DATASETS_PATH` names."""
         if not ID.fullmatch(id):
-            raise ConfigError(f'a Minari id is "namespace/name-v0": letters, digits, - and _, two or more in a namespace; got {id!r}')
+            raise ConfigError(
+                f'a Minari id is "namespace/name-v0": letters, digits, - and _, two or more in a namespace; got {id!r}'
+            )
         if storage not in get_args(Storage):
             raise ConfigError(f"storage must be one of {', '.join(get_args(Storage))}, got {storage!r}")
         super().__init__(root / id, sidecar)
