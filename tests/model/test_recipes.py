@@ -83,6 +83,21 @@ def test_wrong_files_are_answered(tmp_path: Path) -> None:
         load_recipe(bad)
 
 
+def test_show_prints_a_whole_recipe_that_can_be_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["data.0.fresh=16", "refresh=50"]
+    assert main(["show", "recipe", "nano", "--set", *changes]) == 0
+    told = capsys.readouterr().out
+    text, size, rest = told.partition("\nrecipe nano: ")
+    (tmp_path / "again.yaml").write_text(text)
+    assert load_recipe(tmp_path / "again.yaml") == load_recipe("nano", changes)
+    assert "lr: 0.005" in text and "shortcut_from" in text and "window: 8" in text, "defaults are shown, too"
+    assert size and "17 tokens a frame; 200 steps of 8 clips" in rest and "48 episodes" in rest
+    assert "16 of them are replaced every 50 steps, 3 times: 48 episodes more" in rest
+    assert main(["show", "recipe", "nona"]) == 2
+    assert "Did you mean 'nano'" in capsys.readouterr().err
+    assert main(["show", "recipe", "nano", "--processes", "0"]) == 2
+
+
 def test_a_dry_run_says_how_large(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--recipe", "nano", "--dry-run"]) == 0
     out = capsys.readouterr().out

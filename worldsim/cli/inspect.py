@@ -281,7 +281,7 @@ class ShowArguments:
     """Explains a name, or says how a run ended."""
 
     name: Positional[str]
-    """A model, metric, env, controller, scenario, set, suite, path/to/file.py:Name, or the folder of a run."""
+    """A model, metric, env, controller, scenario, set, suite, path/to/file.py:Name, a run's folder, or: recipe NAME."""
     folder: Path = Path("runs")
     """Where runs lie."""
 
@@ -293,6 +293,11 @@ def ls_command(args: Sequence[str]) -> int:
 
 
 def show_command(args: Sequence[str]) -> int:
-    """`worldsim show NAME`."""
-    given = parse(ShowArguments, args, "show", "worldsim show fidelity.psnr\nworldsim show runs/mine")
+    """`worldsim show NAME`, and `worldsim show recipe NAME`."""
+    if len(args) > 1 and args[0] == "recipe":
+        from worldsim.cli.recipe import recipe_command
+
+        return recipe_command(args[1:])
+    examples = "worldsim show fidelity.psnr\nworldsim show runs/mine\nworldsim show recipe tiny"
+    given = parse(ShowArguments, args, "show", examples)
     return show(given.name, given.folder)
