@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -116,7 +118,8 @@ class DoomEnv(gym.Env[Frames, Any]):
         before, far = facts.facts_of(game), self._goal_distance(game)
         self._drawn = self._truth = None
         self._fresh = False  # unless the engine survives
-        game.step(row)
+        with self._watched():
+            game.step(row)
         history.rows.append(row)
         self._fresh = True
         self._events = facts.events_between(game, before, facts.facts_of(game))
@@ -209,7 +212,8 @@ class DoomEnv(gym.Env[Frames, Any]):
             _check_eye(game, pose[:3, 3])
             yaw, tilt = camera.aim(pose, self._intrinsics, self.size)
             self._fresh = False  # the engine is led elsewhere; the next step leads it back
-            game.replay(self._required(), View(x=float(pose[0, 3]), z=float(pose[2, 3]), yaw=yaw, tilt=tilt))
+            with self._watched():
+                game.replay(self._required(), View(x=float(pose[0, 3]), z=float(pose[2, 3]), yaw=yaw, tilt=tilt))
             map_ = camera.homography(game.reading, pose, self._intrinsics)
             camera.check_inside(map_, self.size, self._picture)
         drawn = self._draw(pose, fine=supersample)
@@ -225,20 +229,26 @@ class DoomEnv(gym.Env[Frames, Any]):
     def _stale(self) -> None:
         self._fresh, self._drawn, self._truth, self._events = False, None, None, ()
 
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Lets go of an engine that stopped, so that the next reset or restore starts another."""
+        try:
+            yield
+        except WorldFailure:
+            self.close()
+            raise
+
     def _ready(self) -> Game:
         """The engine, led to the end of the history if it is elsewhere, or started anew."""
         history = self._required()
         if self._fresh and self._game is not None:
             return self._game
-        try:
+        with self._watched():
             if self._game is None or self._game.seed != history.seed:
                 self.close()
                 self._game = Game(self.preset, history.seed, size=self._picture, depth=self._depth)
                 self._scenery = Scenery(self._game.layout)
             self._game.replay(history)
-        except WorldFailure:
-            self.close()
-            raise
         self._fresh = True
         return self._game
 
