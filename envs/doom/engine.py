@@ -6,6 +6,8 @@ What the engine shows is wide and level (see `camera`); nothing here knows of me
 from __future__ import annotations
 
 import math
+import shlex
+import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
@@ -113,6 +115,8 @@ class Engine:
     def _set(self, path: Path, seed: int, size: tuple[int, int], depth: bool) -> None:
         game, v = self._game, self._vizdoom
         game.set_doom_config_path(str(path.parent / "engine.ini"))
+        if (starter := _starter(path.parent, Path(v.__file__).parent / "vizdoom")) is not None:
+            game.set_vizdoom_path(str(starter))
         game.set_doom_scenario_path(str(path))
         game.set_doom_map("MAP01")
         game.set_window_visible(False)
@@ -223,6 +227,21 @@ class Engine:
 def _end(game: Any, folder: tempfile.TemporaryDirectory[str]) -> None:
     game.close()
     folder.cleanup()
+
+
+def _starter(folder: Path, engine: Path) -> Path | None:
+    """A script that starts the engine so that it ends with us, also when we are killed: else it would wait for ever.
+
+    None where `setpriv` (util-linux 2.33 or later) is missing.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or not engine.is_file():
+        return None
+    script = folder / "start.sh"
+    command = f"exec {shlex.quote(setpriv)} --pdeathsig KILL -- {shlex.quote(str(engine))}"
+    script.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    script.chmod(0o700)
+    return script
 
 
 def load() -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import builtins
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -290,6 +292,30 @@ def test_a_killed_engine_is_an_error_and_the_next_reset_mends_it(env: Any) -> No
     np.testing.assert_array_equal(again, frame)
     env.close()
     assert not _engines()  # nothing is left behind
+
+
+_KILLED = """
+import os, signal
+from tests.envs.doom.helpers import DoomEnv
+from tests.envs.doom.test_env import _engines
+env = DoomEnv()
+env.reset(seed=0)
+print(*_engines(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+def test_no_engine_outlives_a_parent_that_was_killed() -> None:
+    done = subprocess.run([sys.executable, "-c", _KILLED], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (engine,) = done.stdout.split()
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{engine}"):
+            return
+        time.sleep(0.1)
+    os.kill(int(engine), signal.SIGKILL)
+    raise AssertionError(f"the engine {engine} is still there")
 
 
 def _engines() -> list[int]:
