@@ -50,7 +50,7 @@ def test_a_world_whose_frames_change_costs_its_episode_and_the_run_goes_on(tmp_p
         (FAKE, 0, ["18 tasks", "a reset cannot start Minecraft", "port=9000"]),
         ("", 3, ["MISSING  python", "pip install minerl==0.4.4", "export WORLDSIM_MINERL_PYTHON="]),
         ("/bin/false", 3, ["MISSING  python", "/bin/false ended with 1"]),
-        (sys.executable, 3, ["MISSING  minerl", "No module named 'gym'", "docs/minerl.md"]),
+        (sys.executable, 3, ["MISSING  minerl", "No module named", "docs/minerl.md"]),
     ],
 )
 def test_doctor(
