@@ -72,7 +72,7 @@ def test_a_line_of_the_table() -> None:
 
 def test_what_cannot_start_is_told_below_the_table() -> None:
     text = page({"gym:X": FOUND, "gym:Y": {"error": "no package"}}, (64, 96))
-    assert "| `gym:X` | 2 |" in text and "- `gym:Y`: no package" in text and "64x96" in text
+    assert "| `gym:X` | 2 |" in text and "- `gym:Y`: no package." in text and "64x96" in text
 
 
 def test_the_table_goes_between_the_marks(tmp_path: Path) -> None:

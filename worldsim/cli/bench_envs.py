@@ -120,7 +120,7 @@ def page(found: Mapping[str, Mapping[str, Any]], size: tuple[int, int]) -> str:
         '"Exact": the same seed and actions give the same bytes. "Goes back by": how `restore` works, and its time '
         "after 12 steps.",
     ]
-    absent = [f"- `{name}`: {f['error']}" for name, f in found.items() if "error" in f]
+    absent = [f"- `{name}`: {_reason(f['error'])}" for name, f in found.items() if "error" in f]
     return "\n".join([*lines, *(["", "Not measured here:", "", *absent] if absent else [])])
 
 
@@ -137,6 +137,12 @@ def write_page(path: Path, table: str) -> None:
     head, rest = text.split(MARKS[0], 1)
     _, tail = rest.split(MARKS[1], 1)
     path.write_text(f"{head}{MARKS[0]}\n\n{table}\n\n{MARKS[1]}{tail}", encoding="utf-8")
+
+
+def _reason(error: str) -> str:
+    """The first sentence of an error, without the name of a home folder: the page is for others."""
+    first = error.splitlines()[0].split(". ")[0].rstrip(".")
+    return first.replace(str(Path.home()), "~") + "."
 
 
 def _number(value: float) -> str:
