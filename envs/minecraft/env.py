@@ -30,6 +30,7 @@ EDITS = frozenset(
     }
 )
 PROCESSES = ("creatures", "all")
+START_TIMEOUT = 300.0  # seconds: a second of work, but some hundreds of files to read on a machine that may be busy
 
 
 class MinecraftEnv(gym.Env[Frames, Any]):
@@ -242,7 +243,12 @@ class MinecraftEnv(gym.Env[Frames, Any]):
             self._bridge = self._start_bridge()
             height, width = self.size
             self._bridge.call(
-                "start", height=height, width=width, reach=self.view_distance, survival=self.mode == "survival"
+                "start",
+                timeout=max(START_TIMEOUT, self._bridge.timeout),
+                height=height,
+                width=width,
+                reach=self.view_distance,
+                survival=self.mode == "survival",
             )
         return self._bridge
 

@@ -14,6 +14,7 @@ import pytest
 from tests.envs.minecraft.test_env_with_fake_bridge import gone
 from tests.envs.minecraft.worlds import needs_bridge
 from worldsim import trees
+from worldsim.checks import check_truth_env
 from worldsim.envs.actions import noop
 from worldsim.envs.minecraft.env import MinecraftEnv
 from worldsim.errors import ConfigError, WorldFailure
@@ -48,6 +49,15 @@ def env() -> Any:
     made = MinecraftEnv(preset="court", wander=True, size=(48, 64))
     yield made
     made.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"preset": "hills", "mode": "survival", "size": (32, 48), "actions": "discrete"}], ids=str
+)
+def test_it_keeps_the_contract(kwargs: dict[str, Any]) -> None:
+    report = check_truth_env(lambda: MinecraftEnv(**kwargs))
+    assert report.ok, str(report)
 
 
 def test_a_snapshot_with_entities_replays_to_the_bit_in_another_process(env: MinecraftEnv) -> None:
