@@ -91,7 +91,7 @@ def row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
     """One line of the table, in the order of `HEADER`."""
     back = "no"
     if found["restore"] is not None:
-        back = f"{found['way'] or 'snapshot'}, {1e3 * found['restore']:.2g} ms"
+        back = f"{found['way'] or 'snapshot'}, {_number(1e3 * found['restore'])} ms"
     tells = [SHORT.get(field, field) for field in found["fields"]]
     return (
         name,
