@@ -68,7 +68,7 @@ class Creatures {
   populate (count, seed, dynamicsSeed, wander) {
     this.clear()
     const random = new Random(mix('creatures', seed))
-    const { spawn, meadow } = this.ground.landscape
+    const { spawn, meadow, level } = this.ground.landscape
     const start = Object.keys(KINDS)
     for (let tries = 0; this.rows.length < count && tries < 40 * count; tries++) {
       const [x, z] = meadow(random)
@@ -76,7 +76,7 @@ class Creatures {
       const coat = KINDS[kind].coat ? random.pick(Object.keys(DYES)) : ''
       const y = this.ground.floor(x, z, this.ground.top(x, z))
       const alone = this.rows.every(r => Math.hypot(r.x - x, r.z - z) > 1.5)
-      if (y === null || !alone || Math.hypot(x - spawn.x, z - spawn.z) < 2.5 || !this._roomy(x, y, z)) continue
+      if (y === null || y !== (level ?? y) || !alone || Math.hypot(x - spawn.x, z - spawn.z) < 2.5 || !this._roomy(x, y, z)) continue
       this.add(kind, coat, [x, y, z], 45 * random.integer(-4, 3), wander, dynamicsSeed)
     }
   }

@@ -15,6 +15,7 @@ const PATCH_KINDS = ['sand', 'coarse_dirt', 'gravel', 'stone', 'snow_block']
  * @property {(x: number, z: number) => Layer[]} strata blocks of a column from below: [up to y (exclusive), name]
  * @property {Map<string, string>} built "x,y,z" -> name, over the strata
  * @property {{x: number, z: number, yaw: number}} spawn yaw in degrees, 0 = +z, positive right
+ * @property {number} [level] the only height at which creatures stand: not on posts
  * @property {(random: Random) => [number, number]} meadow a place for a creature
  */
 
@@ -76,6 +77,7 @@ function court (seed) {
     strata: flatStrata,
     built,
     spawn: { x: MIDDLE + random.integer(-1, 1) + 0.5, z: MIDDLE + random.integer(-1, 1) + 0.5, yaw: 15 * random.integer(-12, 11) },
+    level: FLOOR,
     meadow: r => [MIDDLE + r.integer(2 - COURT, COURT - 2) + 0.5, MIDDLE + r.integer(2 - COURT, COURT - 2) + 0.5]
   }
 }
