@@ -49,7 +49,7 @@ class MinecraftEnv(gym.Env[Frames, Any]):
         preset: str = "court",
         size: tuple[int, int] = (64, 64),
         mode: str = "creative",
-        creatures: int = 5,
+        creatures: int = 6,
         wander: bool | None = None,
         actions: str = "minerl",
         view_distance: int = 3,

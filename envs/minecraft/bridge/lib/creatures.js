@@ -35,6 +35,7 @@ const STRIDE_LENGTH = 0.06 // metres a tick
 const TURN_STEP = 12 // degrees a tick
 const ROAM = 5 // metres from where it was put
 const HEALTH = 4 // strokes
+const FLOCK = 4 // the first ones are sheep: what has a colour can change it
 const GONE_AFTER = 255 // ids: what fits into a byte of the picture
 
 function legs (high, dx, dz, thick, colour) {
@@ -72,7 +73,7 @@ class Creatures {
     const start = Object.keys(KINDS)
     for (let tries = 0; this.rows.length < count && tries < 40 * count; tries++) {
       const [x, z] = meadow(random)
-      const kind = this.rows.length < 2 ? 'sheep' : random.pick(start)
+      const kind = this.rows.length < FLOCK ? 'sheep' : random.pick(start)
       const coat = KINDS[kind].coat ? random.pick(Object.keys(DYES)) : ''
       const y = this.ground.floor(x, z, this.ground.top(x, z))
       const alone = this.rows.every(r => Math.hypot(r.x - x, r.z - z) > 1.5)

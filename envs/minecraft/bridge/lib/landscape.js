@@ -78,7 +78,7 @@ function court (seed) {
     built,
     spawn: { x: MIDDLE + random.integer(-1, 1) + 0.5, z: MIDDLE + random.integer(-1, 1) + 0.5, yaw: 15 * random.integer(-12, 11) },
     level: FLOOR,
-    meadow: r => [MIDDLE + r.integer(2 - COURT, COURT - 2) + 0.5, MIDDLE + r.integer(2 - COURT, COURT - 2) + 0.5]
+    meadow: r => [MIDDLE + r.integer(-7, 7) + 0.5, MIDDLE + r.integer(-7, 7) + 0.5] // near enough to be recognised
   }
 }
 
