@@ -7,6 +7,7 @@ from tests.envs.doom.helpers import DoomEnv, walks
 from worldsim.envs.doom import camera
 from worldsim.envs.doom.layout import HEIGHT
 from worldsim.envs.doom.units import UNITS, yaw_of
+from worldsim.truth import ObjectState, TruthState
 
 SIZE = (80, 96)
 
@@ -65,9 +66,9 @@ def test_turning_the_camera_and_turning_the_pose_draw_the_same() -> None:
     frame = env.step(press(camera=(12.5, 33.3)))[0]
     after = env.truth()
     np.testing.assert_allclose(after.world_from_camera, turned, atol=1e-6)
-    np.testing.assert_array_equal(frame, drawn)
+    assert np.abs(frame.astype(int) - drawn).max() <= 2  # the two poses differ in the last digits
     np.testing.assert_allclose(after.depth, there.depth, rtol=1e-5)
-    np.testing.assert_array_equal(after.segmentation, there.segmentation)
+    assert np.mean(after.segmentation == there.segmentation) > 0.999
     env.close()
 
 
@@ -84,15 +85,23 @@ def test_a_thing_is_where_its_pixels_are() -> None:
                 if "_" not in item.kind or item.visible_px < 40:
                     continue
                 local = truth.world_from_camera[:3, :3].T @ (item.position - truth.world_from_camera[:3, 3])
-                u, v = (truth.intrinsics @ local)[:2] / local[2]
                 rows, columns = np.nonzero(truth.segmentation == item.id)
-                inside = rows.min() > 1 and rows.max() < 94 and columns.min() > 1 and columns.max() < 94
-                alone = item.visible_px > 0.6 * (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
-                if inside and alone:
-                    assert (rows.min() + rows.max() + 1) / 2 == pytest.approx(v, abs=3.0)
-                    assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(u, abs=3.0)
+                if local[2] > 1.0:  # near ones are cut off
+                    low, high = _upright(truth, item)
+                    assert low[0] - 2 < columns.min() and columns.max() < high[0] + 2
+                    assert low[1] - 2 < rows.min() and rows.max() < high[1] + 2
                     depth = truth.depth[rows, columns]
-                    assert np.median(depth) == pytest.approx(local[2], rel=0.1)
+                    assert low[2] - 0.02 < depth.min() and depth.max() < high[2] + 0.02
                     checked += 1
     assert checked > 3
     env.close()
+
+
+def _upright(truth: TruthState, item: ObjectState) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest (u, v, depth) of the upright plane that Doom draws a thing as."""
+    pose, (width, height, _) = truth.world_from_camera, item.size
+    signs = [(a, b) for a in (-0.5, 0.5) for b in (-0.5, 0.5)]
+    corners = np.array([item.position + a * width * pose[:3, 0] + [0.0, b * height, 0.0] for a, b in signs])
+    pixels = (corners - pose[:3, 3]) @ pose[:3, :3] @ truth.intrinsics.T
+    pixels = np.column_stack([pixels[:, :2] / pixels[:, 2:], pixels[:, 2]])
+    return pixels.min(0), pixels.max(0)
