@@ -54,9 +54,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def worldsim(*args: Any, **kwargs: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "worldsim", *map(str, args)]
-    return subprocess.Popen(
-        command, text=True, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **kwargs
-    )
+    # Tests that a shell runs in the background ignore interrupts, and so would what they start.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, text=True, cwd=ROOT, start_new_session=True, **pipes, **kwargs)
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 def wait_for_a_shard(process: subprocess.Popen[str], folder: Path) -> None:
