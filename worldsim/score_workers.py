@@ -18,6 +18,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, TypeAlias
 
@@ -259,12 +260,19 @@ def _packed(load: Load, metrics: Sequence[type[Any]]) -> bytes:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Children that are started meanwhile count on one core each; libraries read it when they are imported."""
+    """Children that are started meanwhile count on one core each; libraries read it when they are imported.
+
+    Interrupts from the terminal do not reach them from their first instruction on: a child that is interrupted while it
+    imports would print where. The parent ends them.
+    """
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
+    resource_tracker.ensure_running()  # its first start lets interrupts through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
