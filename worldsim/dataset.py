@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
 import json
@@ -115,6 +116,17 @@ def write_info(folder: Path, info: DatasetInfo) -> None:
     """Writes `dataset.json`."""
     plain = {
         "schema": SCHEMA,
+        **plain_settings(info),
+        "episodes": info.episodes,
+        "digest": info.digest,
+        "shards": [{"file": name, "episodes": count, "sha256": sha} for name, count, sha in info.shards],
+    }
+    _replace(folder / INDEX, (json.dumps(plain, indent=1) + "\n").encode())
+
+
+def plain_settings(info: DatasetInfo) -> dict[str, Any]:
+    """How a dataset was made, without its shards, as values for JSON."""
+    return {
         "env": info.env,
         "env_args": dict(info.env_args),
         "action_space": dict(info.action_space),
@@ -123,11 +135,21 @@ def write_info(folder: Path, info: DatasetInfo) -> None:
         "split": info.split,
         "seed": info.seed,
         "recipe": dict(info.recipe),
-        "episodes": info.episodes,
-        "digest": info.digest,
-        "shards": [{"file": name, "episodes": count, "sha256": sha} for name, count, sha in info.shards],
     }
-    _replace(folder / INDEX, (json.dumps(plain, indent=1) + "\n").encode())
+
+
+def from_plain_settings(plain: Mapping[str, Any]) -> DatasetInfo:
+    """Inverse of `plain_settings`; a missing or wrong field raises KeyError, IndexError, TypeError or ValueError."""
+    return DatasetInfo(
+        env=plain["env"],
+        env_args=plain["env_args"],
+        action_space=plain["action_space"],
+        fps=float(plain["fps"]),
+        size=(int(plain["size"][0]), int(plain["size"][1])),
+        split=plain["split"],
+        seed=int(plain["seed"]),
+        recipe=plain["recipe"],
+    )
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -198,17 +220,8 @@ def read_info(folder: str | Path) -> DatasetInfo:
         found = plain.get("schema") if isinstance(plain, dict) else None
         raise StoreError(f"{path} has schema {found!r}, this version reads {SCHEMA}")
     try:
-        return DatasetInfo(
-            env=plain["env"],
-            env_args=plain["env_args"],
-            action_space=plain["action_space"],
-            fps=float(plain["fps"]),
-            size=(int(plain["size"][0]), int(plain["size"][1])),
-            split=plain["split"],
-            seed=int(plain["seed"]),
-            recipe=plain["recipe"],
-            shards=tuple((_plain_name(s["file"]), int(s["episodes"]), s["sha256"]) for s in plain["shards"]),
-        )
+        shards = tuple((_plain_name(s["file"]), int(s["episodes"]), s["sha256"]) for s in plain["shards"])
+        return dataclasses.replace(from_plain_settings(plain), shards=shards)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise StoreError(f"{path}: a field is missing or of the wrong kind ({error!r}); see docs/data.md") from error
 

@@ -6,14 +6,11 @@ Every stage reads what the one before left in the folder and can be killed at an
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +18,16 @@ from worldsim import evaluate, registry
 from worldsim.certify.cells import Anchors, anchors_of, judge_cell
 from worldsim.certify.cheats import judge_cheats
 from worldsim.certify.expected import FILE, Expected, read_expected
-from worldsim.certify.tasks import ANCHORS, Piece, blind_up_to, levels_of, make_pieces, run_pieces, severities
+from worldsim.certify.tasks import (
+    ANCHORS,
+    Piece,
+    blind_up_to,
+    levels_of,
+    make_pieces,
+    processes,
+    run_pieces,
+    severities,
+)
 from worldsim.config import EvalConfig
 from worldsim.errors import ConfigError, WorldFailure, nearest
 from worldsim.faults.table import FAULTS
@@ -181,7 +187,7 @@ def _judge(config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequen
                 found.append(judge_metric(*job))
                 progress.advance()
         else:
-            with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn"), initializer=_threads) as pool:
+            with processes(config.workers) as pool:
                 for one in pool.map(judge_metric, *zip(*jobs, strict=True)):
                     found.append(one)
                     progress.advance()
@@ -207,10 +213,6 @@ def _judge(config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequen
         },
         "rows": cells,
     }
-
-
-def _threads() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def judge_metric(

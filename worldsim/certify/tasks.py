@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -142,7 +143,7 @@ def run_pieces(
             _work(run, folder, piece)
             advance(1)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with processes(workers) as pool:
         futures = {pool.submit(_work, run, folder, piece): piece for piece in missing}
         for future in as_completed(futures):
             try:
@@ -156,12 +157,26 @@ def run_pieces(
             advance(1)
 
 
-def _one_thread() -> None:
+def processes(workers: int) -> ProcessPoolExecutor:
+    """A pool whose processes count on one core each, and end when this one does, however it ends."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     import cv2
 
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A worker of a pool waits for work for ever when its parent was killed: the others hold the pipe open.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(run: Path, folder: Path, piece: Piece) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from worldsim.dataset import DatasetInfo, read_info, read_shard
+from worldsim.dataset import DatasetInfo, from_plain_settings, plain_settings, read_info, read_shard
 from worldsim.errors import StoreError
 from worldsim.exchange.vectors import space_dtypes
 
@@ -39,20 +39,9 @@ class Sidecar:
 
     def to_plain(self) -> dict[str, Any]:
         """As values for JSON."""
-        info = self.info
-        dataset = {
-            "env": info.env,
-            "env_args": dict(info.env_args),
-            "action_space": dict(info.action_space),
-            "fps": info.fps,
-            "size": list(info.size),
-            "split": info.split,
-            "seed": info.seed,
-            "recipe": dict(info.recipe),
-        }
         return {
             "schema": SCHEMA,
-            "dataset": dataset,
+            "dataset": plain_settings(self.info),
             "digest": self.digest,
             "steps": self.steps,
             "shards": list(self.counts),
@@ -66,9 +55,8 @@ def of_dataset(folder: Path) -> Sidecar:
     if not info.shards:
         raise StoreError(f"{folder} holds no shard yet: finish `worldsim collect --out {folder}` first")
     first = read_shard(folder / info.shards[0][0])
-    bare = DatasetInfo(**{**{k: getattr(info, k) for k in info.__dataclass_fields__}, "shards": ()})
     return Sidecar(
-        info=bare,
+        info=replace(info, shards=()),
         digest=info.digest,
         steps=first.steps,
         counts=tuple(count for _, count, _ in info.shards),
@@ -82,17 +70,7 @@ def from_plain(plain: Any, where: str) -> Sidecar:
         found = plain.get("schema") if isinstance(plain, Mapping) else plain
         raise StoreError(f"{where}: schema: this version reads {SCHEMA}, got {found!r}; export the dataset again")
     try:
-        d = plain["dataset"]
-        info = DatasetInfo(
-            env=d["env"],
-            env_args=d["env_args"],
-            action_space=d["action_space"],
-            fps=float(d["fps"]),
-            size=(int(d["size"][0]), int(d["size"][1])),
-            split=d["split"],
-            seed=int(d["seed"]),
-            recipe=d["recipe"],
-        )
+        info = from_plain_settings(plain["dataset"])
         counts = tuple(int(n) for n in plain["shards"])
         return Sidecar(
             info=info, digest=plain["digest"], steps=int(plain["steps"]), counts=counts, dtypes=dict(plain["dtypes"])
