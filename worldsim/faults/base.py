@@ -21,6 +21,7 @@ from worldsim.oracle import Oracle, World, play
 from worldsim.protocols import TruthEnv
 from worldsim.seeding import generator
 from worldsim.trees import ArrayTree, Tree
+from worldsim.truth import Abilities
 from worldsim.types import Context, Frames, ModelSpec, Prediction
 
 #: What a fault remembers of one world: plain values by name, so that a snapshot can hold it.
@@ -36,6 +37,7 @@ class Fault(Oracle):
         whole: The severity is a whole number.
         random: It draws from the model's seed.
         needs: Abilities of the truth: "snapshot", "render_from", names of edits, fields of `TruthState`.
+        any_of: Sets of abilities, of which one must be there in full as well; none = no more is needed.
     """
 
     name: ClassVar[str] = ""
@@ -43,6 +45,7 @@ class Fault(Oracle):
     whole: ClassVar[bool] = False
     random: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
+    any_of: ClassVar[tuple[frozenset[str], ...]] = ()
 
     def __init__(self, severity: float = 0.0) -> None:
         """Sets the severity, 0 (the oracle) to `limit`. Raises ConfigError outside."""
@@ -79,7 +82,7 @@ class Fault(Oracle):
             return
         for row, i in enumerate(rows):
             world = self._worlds[i]
-            require(world.env, self.needs, self.name)
+            require(world.env, self)
             self._shown[i] = world.frame
             self._prompt = context.prompts[row]
             self._notes[i] = self._begin(world, context.frames[row], bound[0].seeds[row])
@@ -142,11 +145,19 @@ class Fault(Oracle):
         return bool(self._draw(world, *what).random() < self.severity)
 
 
-def require(env: TruthEnv, needs: frozenset[str], name: str) -> None:
-    """Raises UnsupportedError unless the truth can do, and tells, what `needs` lists."""
-    able = env.abilities
+def lacking(able: Abilities, needs: frozenset[str], any_of: Sequence[frozenset[str]] = ()) -> str:
+    """What a truth lacks of what a fault needs, in words; "" = nothing."""
     has = able.edit | able.truth | {n for n in ("snapshot", "render_from") if getattr(able, n)}
-    if missing := sorted(needs - has):
-        raise UnsupportedError(
-            f"the fault {name!r} needs a truth with {', '.join(missing)}; this one has {sorted(has)}"
-        )
+    words = sorted(needs - has)
+    left = [sorted(one - has) for one in any_of]
+    if left and all(left):
+        words.append(" or else ".join(", ".join(one) for one in left))
+    return ", ".join(words)
+
+
+def require(env: TruthEnv, fault: Fault) -> None:
+    """Raises UnsupportedError unless the truth can do, and tells, what a fault needs."""
+    able = env.abilities
+    if missing := lacking(able, fault.needs, fault.any_of):
+        has = sorted(able.edit | able.truth | {n for n in ("snapshot", "render_from") if getattr(able, n)})
+        raise UnsupportedError(f"the fault {fault.name!r} needs a truth with {missing}; this one has {has}")

@@ -25,6 +25,7 @@ from worldsim.truth import AddObject, Edit, MoveObject, ObjectState, RecolourObj
 from worldsim.types import Frames
 
 REACH = 5.0  # metres of an arm
+DEEDS = ("place", "break", "open", "close", "toggle")  # events
 
 
 class Cheat(Fault):
@@ -110,7 +111,7 @@ class AlwaysTheEdit(Cheat):
     """
 
     name = "always-the-edit"
-    needs = frozenset({"cells", "events", "depth"})
+    needs = frozenset({"events", "depth"})
 
     def _prepare(self, world: World, context: Frames, world_seed: int) -> Notes:
         return {"acted": False}
@@ -126,7 +127,7 @@ class AlwaysTheEdit(Cheat):
 
     def _turn(self, world: World, notes: Notes, action: ArrayTree) -> tuple[Frames, float]:
         shown = super()._turn(world, notes, action)
-        if notes["on"] and any(e.kind in ("place", "break") for e in world.env.truth().events):
+        if notes["on"] and any(e.kind in DEEDS for e in world.env.truth().events):
             notes["acted"] = True
         return shown
 

@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.errors import ConfigError
 from worldsim.faults.base import Fault, Notes
 from worldsim.faults.views import camera, draw, yawed
 from worldsim.oracle import World, other_world
@@ -34,7 +35,8 @@ class Reseed(Fault):
 
     Each sector is lost with probability `severity` when no part of it is in view any more; what is in view stays. Lost
     sectors are drawn from the same pose in another world of the same split, as it stands at its start. A sector is a
-    direction, not a place: walking without turning loses nothing.
+    direction, not a place: walking without turning loses nothing. Where the other world has a wall in that place and
+    draws nothing from within it, it is seen from where its own body stands.
     """
 
     name = "reseed"
@@ -59,7 +61,7 @@ class Reseed(Fault):
         fresh = notes["lost"][where]
         out = world.frame
         if fresh.any():
-            elsewhere = draw(self._other(world, notes["other"]), camera(world.env))[0]
+            elsewhere = _seen_from(self._other(world, notes["other"]), camera(world.env))
             out = np.where(fresh[..., None], elsewhere, world.frame)
         gone = np.setdiff1d(np.arange(SECTORS), now)
         notes["lost"] = notes["lost"] | np.isin(np.arange(SECTORS), [i for i in gone if self._happens(world, int(i))])
@@ -80,6 +82,16 @@ class Reseed(Fault):
             env.close()
         self._others = {}
         super().close()
+
+
+def _seen_from(env: TruthEnv, pose: NDArray[np.float64]) -> Frames:
+    """What a world shows from a pose, or, where that is in a wall, in the same direction from its own body."""
+    try:
+        return draw(env, pose)[0]
+    except ConfigError:
+        here = pose.copy()
+        here[:3, 3] = camera(env)[:3, 3]
+        return draw(env, here)[0]
 
 
 def sectors(truth: TruthState, height: int, width: int) -> NDArray[np.int64]:

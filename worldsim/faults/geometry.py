@@ -1,8 +1,9 @@
 """A picture that does not move as a solid world must: flattened parallax, a layer that slides, a camera that trembles.
 
 Flattening and sliding are drawn from a camera that stays behind the true one, on a rope: its tip is where the context
-ended, and is dragged along once the body is more than `ROPE` metres away. So both are faults of baselines up to that
-length; on a steady straight walk the parallax beyond it is the truth's. Where the camera only turns, nothing changes.
+ended, and is dragged along once the body is more than `ROPE` metres away; where a truth draws nothing from there (it is
+in a wall), the rope is shorter for that frame. So both are faults of baselines up to that length; on a steady straight
+walk the parallax beyond it is the truth's. Where the camera only turns, nothing changes.
 
 Limit: the plane's homography samples the picture once more (bilinearly), so that a flattened frame is a little softer
 than a true one as soon as the body has moved, whatever the severity: compare at like sharpness.
@@ -15,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.errors import ConfigError
 from worldsim.faults.base import Fault, Notes
 from worldsim.faults.views import camera, draw, moved, rotation
 from worldsim.oracle import World
@@ -61,7 +63,14 @@ class _Rope(Fault):
         if length > ROPE:
             back = back * (ROPE / length)
             notes["tip"] = eye + back
-        return world.frame if length < 1e-9 else self._warp(world, notes, self.severity * back)
+        if length < 1e-9:
+            return world.frame
+        for share in (1.0, 0.75, 0.5, 0.25):
+            try:
+                return self._warp(world, notes, self.severity * share * back)
+            except ConfigError:  # a truth that draws no view from within a wall
+                continue
+        return world.frame
 
     def _warp(self, world: World, notes: Notes, offset: NDArray[np.float64]) -> Frames:
         """The frame for a camera that is off by `offset` (3,) metres, world axes."""

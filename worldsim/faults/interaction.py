@@ -1,8 +1,8 @@
 """What becomes of an edit: it is not made, it reverts when nobody looks, it lands in the wrong cell.
 
 Edits are found in the truth's own account of a step: an event "place" or "break" with the `CellChange` at its cell; for
-"ignored" also the switching ("open", "close", "toggle") and picking up of objects. Cells that nature changed (sand,
-water, crops) are left alone. A thing that was put down out of the arms stays where it was put.
+"ignored" and "reverts" also the switching of objects ("open", "close", "toggle"), for "ignored" their picking up.
+Cells that nature changed (sand, water, crops) are left alone, and a thing put down out of the arms stays where it is.
 """
 
 from __future__ import annotations
@@ -43,11 +43,16 @@ def undo_objects(truth: TruthState) -> list[Edit]:
     return out
 
 
+CELLS = frozenset({"SetCell", "cells"})
+SWITCHES = frozenset({"SetObjectState", "objects"})
+
+
 class _EditFault(Fault):
     """Meets every edit of a cell right after it was made; `_n` counts them."""
 
     random = True
-    needs = frozenset({"SetCell", "cells", "events", "render_from"})
+    needs = frozenset({"events", "render_from"})
+    any_of = (CELLS, SWITCHES)
 
     def _begin(self, world: World, context: Frames, world_seed: int) -> Notes:
         return {"edits": 0}
@@ -97,14 +102,15 @@ class EditIgnored(_EditFault):
 class EditReverts(_EditFault):
     """Each edited cell goes back to what it held, with probability `severity`, in the first step that cannot show it.
 
-    Unseen is meant exactly: the frame with the cell set back is, bit for bit, the frame without.
+    So does what was switched: a door, a lever. Unseen is meant exactly: the frame with it set back is, bit for bit, the
+    frame without.
     """
 
     name = "edit-reverts"
     needs = _EditFault.needs | {"snapshot"}
 
     def _begin(self, world: World, context: Frames, world_seed: int) -> Notes:
-        return {"edits": 0, "waiting": []}
+        return {"edits": 0, "waiting": [], "switched": []}
 
     def _meet(self, world: World, notes: Notes, deed: CellChange) -> bool:
         notes["waiting"] = [w for w in notes["waiting"] if tuple(w[0]) != deed.position]
@@ -113,21 +119,39 @@ class EditReverts(_EditFault):
         return False
 
     def _after(self, world: World, notes: Notes, truth: TruthState) -> bool:
-        left = []
-        for cell, before in notes["waiting"]:
-            kept = world.env.snapshot()
-            world.env.edit(SetCell(position=(cell[0], cell[1], cell[2]), kind=before))
-            if not np.array_equal(draw(world.env)[0], world.frame):
-                world.env.restore(kept)
-                left.append([cell, before])
-        notes["waiting"] = left
+        for edit in undo_objects(truth):
+            if isinstance(edit, SetObjectState):
+                notes["switched"] = [w for w in notes["switched"] if w[0] != edit.object_id]
+                if self._happens(world, "objects", world.t):
+                    notes["switched"].append([edit.object_id, edit.attribute, bool(edit.value)])
+        notes["waiting"] = [
+            [cell, before]
+            for cell, before in notes["waiting"]
+            if not _unseen(world, SetCell(position=(cell[0], cell[1], cell[2]), kind=before))
+        ]
+        notes["switched"] = [
+            [which, name, value]
+            for which, name, value in notes["switched"]
+            if not _unseen(world, SetObjectState(object_id=which, attribute=name, value=value))
+        ]
         return False
+
+
+def _unseen(world: World, edit: Edit) -> bool:
+    """Makes an edit, and takes it back if the frame shows it."""
+    kept = world.env.snapshot()
+    world.env.edit(edit)
+    if np.array_equal(draw(world.env)[0], world.frame):
+        return True
+    world.env.restore(kept)
+    return False
 
 
 class EditWrongCell(_EditFault):
     """Each edit lands in a neighbouring cell, with probability `severity`: beside it, never where the body stands."""
 
     name = "edit-wrong-cell"
+    any_of = (CELLS,)
 
     def _meet(self, world: World, notes: Notes, deed: CellChange) -> bool:
         if not self._happens(world, notes["edits"]):

@@ -27,6 +27,7 @@ class FaultSpec:
         plants: What is wrong, in words.
         moves: Families of metrics that it should move.
         needs: What the truth must be able to do.
+        any_of: Of these sets of abilities the truth must have one in full; none = no more is needed.
         seen: A mean distance of pixels to the truth grows with the severity, over any worlds; False where the fault
             waits for an event (an edit, a turn, a thing out of view), or changes no pixel.
         cheat: A simulator that games a metric.
@@ -44,6 +45,7 @@ class FaultSpec:
     seen: bool = True
     cheat: bool = False
     mild: float = math.inf
+    any_of: tuple[frozenset[str], ...] = ()
 
     def __post_init__(self) -> None:
         levels = (0.0, *self.full)
@@ -83,6 +85,7 @@ def _spec(
         seen=seen,
         cheat=make.__module__ == cheats.__name__,
         mild=mild,
+        any_of=make.any_of,
     )
 
 

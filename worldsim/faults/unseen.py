@@ -2,7 +2,8 @@
 
 The edit is made in the fault's own copy of the truth after the first frame in which the object has no pixel, and never
 changes a frame that shows it: what is in view stays as it was. An object that is hidden when the context ends counts as
-hidden from then on. Each object is struck at most once; carried ones never.
+hidden from then on. Each object is struck at most once; carried ones and those that the truth holds for a part of the
+building (it refuses to remove a door) never.
 
 Limits: "no pixel" is the truth's single-sample count, so that a thing far away may be struck while it stands in the
 open, smaller than a pixel; and with supersampled frames its last trace of colour may go with it. A teleported thing
@@ -17,6 +18,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from worldsim.errors import ConfigError, UnsupportedError
 from worldsim.faults.base import Fault, Notes
 from worldsim.faults.views import camera, draw, level
 from worldsim.oracle import World
@@ -64,7 +66,7 @@ class Vanish(Unseen):
 
     def _strike(self, world: World, thing: ObjectState) -> bool:
         if self._happens(world, thing.id):
-            world.env.edit(RemoveObject(object_id=thing.id))
+            _removed(world, thing)
         return True
 
 
@@ -87,7 +89,8 @@ class Teleport(Unseen):
     """Each object that leaves the view stands `severity` metres further on, at the same height.
 
     The first of eight bearings, from a drawn one on, in which nothing is in the way and the new place is out of view as
-    well. Where none is free the object stays; where all free ones are in view it waits.
+    well. Where none is free the object stays; where all free ones are in view it waits. A truth that draws from the
+    body's own height only is looked through at that height; what stands lower it refuses to put a thing into.
     """
 
     name = "teleport"
@@ -97,22 +100,44 @@ class Teleport(Unseen):
     def _strike(self, world: World, thing: ObjectState) -> bool:
         env, first = world.env, float(self._draw(world, thing.id).uniform(0, 360))
         kept = env.snapshot()
-        env.edit(RemoveObject(object_id=thing.id))  # else it would stand in its own way
+        if not _removed(world, thing):  # else it would stand in its own way
+            return True
         base = thing.position - np.array([0.0, thing.size[1] / 2, 0.0])
         room = self.severity + float(max(thing.size[0], thing.size[2])) / 2
         places = []
         for k in range(8):
-            pose = level(thing.position, first + 45.0 * k)
-            depth = draw(env, pose)[1].depth
+            pose, depth = _looks(world, thing, first + 45.0 * k)
             if depth is not None and depth[depth.shape[0] // 2, depth.shape[1] // 2] >= room:
                 places.append(base + self.severity * pose[:3, 2])
         env.restore(kept)
         for place in places:
-            env.edit(MoveObject(object_id=thing.id, position=(float(place[0]), float(place[1]), float(place[2]))))
+            try:
+                env.edit(MoveObject(object_id=thing.id, position=(float(place[0]), float(place[1]), float(place[2]))))
+            except ConfigError:  # something stands there
+                continue
             if np.array_equal(draw(env)[0], world.frame):
                 return True
             env.restore(kept)
         return not places
+
+
+def _removed(world: World, thing: ObjectState) -> bool:
+    """Removes a thing; False where the truth refuses: a door belongs to its wall."""
+    try:
+        world.env.edit(RemoveObject(object_id=thing.id))
+    except ConfigError:
+        return False
+    return True
+
+
+def _looks(world: World, thing: ObjectState, degrees: float) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
+    """A level pose where a thing is, and the depth (H, W) from there; from the eye's height where no other is drawn."""
+    pose = level(thing.position, degrees)
+    try:
+        return pose, draw(world.env, pose)[1].depth
+    except UnsupportedError:
+        pose[1, 3] = camera(world.env)[1, 3]
+        return pose, draw(world.env, pose)[1].depth
 
 
 class Standstill(Fault):
