@@ -145,19 +145,22 @@ class Fault(Oracle):
         return bool(self._draw(world, *what).random() < self.severity)
 
 
-def lacking(able: Abilities, needs: frozenset[str], any_of: Sequence[frozenset[str]] = ()) -> str:
-    """What a truth lacks of what a fault needs, in words; "" = nothing."""
-    has = able.edit | able.truth | {n for n in ("snapshot", "render_from") if getattr(able, n)}
-    words = sorted(needs - has)
+def missing_of(able: Abilities, needs: frozenset[str], any_of: Sequence[frozenset[str]] = ()) -> list[str]:
+    """What a truth lacks of what a fault needs: of several sets of which one would do, all that each lacks."""
+    has = _abilities(able)
     left = [sorted(one - has) for one in any_of]
-    if left and all(left):
-        words.append(" or else ".join(", ".join(one) for one in left))
-    return ", ".join(words)
+    either = " or else ".join(", ".join(one) for one in left) if left and all(left) else ""
+    return sorted(needs - has) + ([either] if either else [])
 
 
 def require(env: TruthEnv, fault: Fault) -> None:
     """Raises UnsupportedError unless the truth can do, and tells, what a fault needs."""
-    able = env.abilities
-    if missing := lacking(able, fault.needs, fault.any_of):
-        has = sorted(able.edit | able.truth | {n for n in ("snapshot", "render_from") if getattr(able, n)})
-        raise UnsupportedError(f"the fault {fault.name!r} needs a truth with {missing}; this one has {has}")
+    if missing := missing_of(env.abilities, fault.needs, fault.any_of):
+        raise UnsupportedError(
+            f"the fault {fault.name!r} needs a truth with {', '.join(missing)}; this one has "
+            f"{sorted(_abilities(env.abilities))}"
+        )
+
+
+def _abilities(able: Abilities) -> frozenset[str]:
+    return able.edit | able.truth | {n for n in ("snapshot", "render_from") if getattr(able, n)}
