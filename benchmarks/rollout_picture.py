@@ -34,6 +34,7 @@ def main() -> int:
     starts = gates.moving_starts(
         env=config.env,
         env_args=dict(config.env_args),
+        controller=config.controller,
         size=config.sizes[0],
         worlds=args.worlds,
         horizon=args.horizon,

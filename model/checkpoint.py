@@ -65,6 +65,11 @@ class CheckpointConfig:
     sha256: Mapping[str, str] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def controller(self) -> str:
+        """Who walked in the data it was trained on."""
+        return str(self.card.get("recipe", {}).get("play", {}).get("controller", "explore"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -100,12 +105,13 @@ def save_checkpoint(
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """The folder of a bundled checkpoint's name ("tiny"), or the folder itself."""
+    """The folder of a bundled checkpoint's name ("tiny", or as reports call it, "worldsim/DiT-tiny"), or itself."""
     path = Path(name)
     if path.is_dir():
         return path
-    bundled = BUNDLED / str(name)
-    if "/" not in str(name) and bundled.is_dir():
+    short = str(name).removeprefix("worldsim/").removeprefix("DiT-")
+    bundled = BUNDLED / short
+    if short and "/" not in short and short not in (".", "..") and bundled.is_dir():
         return bundled
     known = sorted(p.name for p in BUNDLED.glob("*") if p.is_dir()) if BUNDLED.is_dir() else []
     raise StoreError(

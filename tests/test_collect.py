@@ -364,7 +364,10 @@ def test_defaults_follow_the_environment() -> None:
     out = Path("d")
     assert to_config(CollectArgs(out=out)) == CollectConfig()
     mine = to_config(CollectArgs(out=out, env="mine.py:Make"))
-    assert mine.env_args == {} and mine.scenarios == ()
+    assert mine.env_args == {} and mine.scenarios == () and mine.controller == "explore"
+    gym = to_config(CollectArgs(out=out, env="gym:CartPole-v1"))
+    assert gym.controller == "random"  # nobody knows what its actions mean
+    assert to_config(CollectArgs(out=out, env="gym:CartPole-v1", controller="noop")).controller == "noop"
 
 
 def test_the_help_page_ends_in_examples_that_can_be_read(capsys: Any) -> None:

@@ -22,7 +22,7 @@ def starts() -> gates.MovingStarts:
 class Knowing:
     """Shows the truth for the true actions, and another world's frames for others."""
 
-    spec = ModelSpec(name="test/knowing")
+    spec = ModelSpec(name="test/knowing", accepts_text=True)
 
     def __init__(self, starts: gates.MovingStarts) -> None:
         self.starts, self.first = starts, 0
@@ -33,10 +33,12 @@ class Knowing:
             for own in context.frames
         ]
         self.t = gates.CONTEXT
+        self.believes = [not p or p == self.starts.captions[i] for p, i in zip(context.prompts, self.rows, strict=True)]
 
     def step(self, actions):
         at = trees.index(self.starts.actions, (np.array(self.rows), self.t - 1))
         right = [trees.equal(trees.index(actions, (i, 0)), trees.index(at, i)) for i in range(len(self.rows))]
+        right = [a and b for a, b in zip(right, self.believes, strict=True)]
         shown = [r if ok else (r + 1) % len(self.starts.frames) for r, ok in zip(self.rows, right, strict=True)]
         frames = self.starts.frames[shown, self.t]
         self.t += 1
@@ -65,6 +67,11 @@ def test_a_model_that_knows_passes(starts):
     found = gates.measure(Knowing(starts), starts)
     assert found[0].name == "codec round trip"
     assert all(g.passed for g in found), gates.table(found)
+    assert sum("prompt" in g.name and not g.required for g in found) == 5
+
+
+def test_starts_say_what_is_true_at_the_last_frame_that_is_shown(starts):
+    assert len(starts.captions) == 12 and all(text.startswith("in the arena; ") for text in starts.captions)
 
 
 def test_frozen_passes_nothing(starts):

@@ -70,17 +70,20 @@ class MovingStarts:
         frames: (B, C + H, height, width, 3) uint8.
         actions: Tree with leaves (B, C + H - 1, ...).
         seeds: (B,) world seeds.
+        captions: B texts, what is true at the last context frame.
     """
 
     frames: Frames
     actions: ArrayTree
     seeds: NDArray[np.int64]
+    captions: tuple[str, ...]
 
 
 def moving_starts(
     *,
     env: str = "blocks",
     env_args: dict[str, Any] | None = None,
+    controller: str = "explore",
     size: tuple[int, int] = (64, 64),
     worlds: int = 48,
     horizon: int = HORIZON,
@@ -99,13 +102,14 @@ def moving_starts(
         scenarios=(),
         walks=1.0,
         interact=0.0,
+        controller=controller,
         episodes=4 * worlds,
         steps=CONTEXT + horizon + 24,
         size=size,
         seed=seeding.hash_seed("gates", seed),
         split=split,
     )
-    frames, actions, seeds = [], [], []
+    frames, actions, seeds, captions = [], [], [], []
     with Progress("starts", worlds, quiet=quiet, unit="worlds") as progress:
         for index in range(config.episodes):
             episode = record_episode(config, index, ())
@@ -117,22 +121,40 @@ def moving_starts(
                 steps = slice(start, start + CONTEXT + horizon - 1)
                 actions.append(trees.map_leaves(lambda x, s=steps: x[0, s], episode.actions))
                 seeds.append(int(episode.world_seeds[0]))
+                captions.append(episode.caption_table[episode.captions[0, start + CONTEXT - 1]])
                 progress.advance()
             if len(frames) == worlds:
                 break
     if not frames:
         raise ConfigError(f"nothing moves in {config.episodes} worlds of {env}: gates need starts that move")
-    return MovingStarts(frames=np.stack(frames), actions=trees.stack(actions), seeds=np.array(seeds, np.int64))
+    return MovingStarts(
+        frames=np.stack(frames),
+        actions=trees.stack(actions),
+        seeds=np.array(seeds, np.int64),
+        captions=tuple(captions),
+    )
 
 
-def roll(model: WorldModel, starts: MovingStarts, actions: ArrayTree, *, seed: int, batch: int = 16) -> Frames:
-    """Rollouts from all starts under `actions`, which replace those after the context: (B, H, height, width, 3)."""
+def roll(
+    model: WorldModel,
+    starts: MovingStarts,
+    actions: ArrayTree,
+    *,
+    seed: int,
+    batch: int = 16,
+    prompts: Sequence[str] | None = None,
+) -> Frames:
+    """Rollouts from all starts under `actions`, which replace those after the context: (B, H, height, width, 3).
+
+    `prompts` holds one text a start; None = none is given.
+    """
     out = []
+    texts = ("",) * len(starts.frames) if prompts is None else tuple(prompts)
     count, total = len(starts.frames), starts.frames.shape[1]
     for first in range(0, count, batch):
         rows = slice(first, min(first + batch, count))
         past = trees.map_leaves(lambda x, r=rows: x[r, : CONTEXT - 1], starts.actions)
-        context = Context(frames=starts.frames[rows, :CONTEXT], actions=past, prompts=("",) * (rows.stop - rows.start))
+        context = Context(frames=starts.frames[rows, :CONTEXT], actions=past, prompts=texts[rows])
         model.reset(context, seeds=[seeding.hash_seed("gates-model", seed, i) for i in range(rows.start, rows.stop)])
         frames = [
             model.step(trees.map_leaves(lambda x, r=rows, k=t: x[r, k : k + 1], actions)).frames[:, 0]
@@ -143,7 +165,7 @@ def roll(model: WorldModel, starts: MovingStarts, actions: ArrayTree, *, seed: i
 
 
 def measure(model: WorldModel, starts: MovingStarts, *, seed: int = 0) -> list[Gate]:
-    """The gates that need rollouts only: codec, copy-last, shuffled actions."""
+    """The gates that need rollouts only: codec, copy-last, shuffled actions, shuffled prompts where it reads any."""
     truth = starts.frames[:, CONTEXT:]
     horizon = truth.shape[1]
     gates = []
@@ -162,6 +184,14 @@ def measure(model: WorldModel, starts: MovingStarts, *, seed: int = 0) -> list[G
             gates.append(_gate(f"over copy-last at {h}", differs, 0.0, "dB", h in COPY_REQUIRED))
     for h in SHUFFLED:
         gates.append(_gate(f"true over shuffled actions at {h}", own[:, h - 1] - shuffled[:, h - 1], 0.0, "dB", True))
+    if model.spec.accepts_text and any(starts.captions):
+        told = psnr(roll(model, starts, starts.actions, seed=seed, prompts=starts.captions), truth)
+        swapped = (*starts.captions[1:], starts.captions[0])
+        misled = psnr(roll(model, starts, starts.actions, seed=seed, prompts=swapped), truth)
+        for h in sorted(set(SHUFFLED) | set(COPY_REQUIRED)):
+            if h <= horizon:
+                differs = told[:, h - 1] - misled[:, h - 1]
+                gates.append(_gate(f"true over another world's prompt at {h}", differs, 0.0, "dB", False))
     return gates
 
 

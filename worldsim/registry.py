@@ -252,6 +252,7 @@ CONTROLLERS: Registry[Callable[..., Any]] = Registry(
         "replay": "worldsim.envs.controllers:Replay",
         "policy": "worldsim.envs.controllers:Policy",
         "panel": "worldsim.envs.controllers.panel:Panel",
+        "seek": "worldsim.envs.controllers.seek:Seek",
         "human": "worldsim.envs.controllers:Human",
     },
     group="worldsim.controllers",

@@ -12,7 +12,7 @@ Everything follows from recipe and seed. The same command goes on where it was l
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,14 +123,14 @@ def train(
     latents = make_latents(job, codec)
     if latents is None:
         return None
-    job = replace(job, recipe=complete(recipe, data.info, latents[0].actions))
+    texts = [text for recording in latents for text in recording.table]
+    job = replace(job, recipe=complete(recipe, data.info, latents[0].actions, texts))
     trained = train_dit(job, codec, latents)
     if trained is None:
         return None
     dit, dit_result = trained
     if workers.main:
-        captions = (text for recording in latents for text in recording.table)
-        export(job, codec, dit, {"codec": codec_result, "dit": dit_result}, captions)
+        export(job, codec, dit, {"codec": codec_result, "dit": dit_result}, texts)
     workers.wait()
     return out / "checkpoint"
 
@@ -195,11 +195,11 @@ def make_latents(job: Training, codec: VideoCodec) -> list[LatentRecording] | No
     return [open_latents(latents_folder(codec, folder, patch, cache)) for folder in job.data.train]
 
 
-def complete(recipe: Recipe, info: DatasetInfo, features: Any) -> Recipe:
-    """The recipe with what follows from the data: `features` are those of its actions, (..., A)."""
+def complete(recipe: Recipe, info: DatasetInfo, features: Any, texts: Iterable[str] = ()) -> Recipe:
+    """The recipe with what follows from the data: from `features` of its actions, (..., A), and captions `texts`."""
     from worldsim.model import actions
 
-    recipe = with_space(recipe, info.action_space)
+    recipe = with_space(recipe, info.action_space, texts)
     scale = actions.scale(features)
     if actions.count(info.action_space) != len(scale):
         raise ConfigError(
@@ -208,16 +208,16 @@ def complete(recipe: Recipe, info: DatasetInfo, features: Any) -> Recipe:
     return replace(recipe, dit=replace(recipe.dit, action_scale=scale))
 
 
-def with_space(recipe: Recipe, space: Mapping[str, Any]) -> Recipe:
-    """The recipe for an action space: what of the transformer follows from codec, text and actions."""
-    from worldsim.model.text.words import CAPTION_WORDS
+def with_space(recipe: Recipe, space: Mapping[str, Any], texts: Iterable[str] = ()) -> Recipe:
+    """The recipe for an action space and captions: what of the transformer follows from codec, text and actions."""
+    from worldsim.model.text.words import CAPTION_WORDS, extended
 
     dit = replace(
         recipe.dit,
         channels=recipe.codec.channels,
         temporal=recipe.codec.temporal,
         action_space=dict(space),
-        vocabulary=CAPTION_WORDS.words if recipe.text else (),
+        vocabulary=extended(CAPTION_WORDS, texts).words if recipe.text else (),
         text_length=recipe.dit.text_length if recipe.text else 0,
     )
     return replace(recipe, dit=dit)
@@ -233,6 +233,7 @@ def train_dit(job: Training, codec: VideoCodec, latents: list[LatentRecording]) 
     from worldsim.model.training.dit_task import DiTTask
     from worldsim.model.training.loop import run_stage
     from worldsim.model.training.rollouts import figures, find_starts, prepare
+    from worldsim.model.training.transfer import moved_words
 
     recipe, run = job.recipe, job.run
     space = dict(recipe.dit.action_space)
@@ -249,7 +250,8 @@ def train_dit(job: Training, codec: VideoCodec, latents: list[LatentRecording]) 
     torch.manual_seed(run.seed + 1)
     dit = DiT(recipe.dit, actions.count(space))
     if job.init is not None:
-        _start_from(job, "dit", dit, job.init.dit.state_dict())
+        words = job.init.dit.config.vocabulary
+        _start_from(job, "dit", dit, moved_words(dit, job.init.dit.state_dict(), recipe.dit.vocabulary, words))
     stage, counts = recipe.dit_training, [data.fresh for data in recipe.data]
     fresh = {"count": counts, "every": recipe.refresh if any(counts) else 0}
     with fresh_latents(job, codec, latents) as source:

@@ -6,6 +6,7 @@ error with its name, never an "unknown" token: the model would draw something, a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -172,6 +173,29 @@ def caption_vocabulary(kinds: Iterable[str], places: Iterable[str]) -> Vocabular
     texts = [captions.describe(facts) for facts in short]
     texts += [captions.describe(facts, "long", seed=seed) for facts in frames for seed in range(_FRAMES)]
     return Vocabulary.from_captions([*texts, "0123456789"])
+
+
+def extended(base: Vocabulary, texts: Iterable[str]) -> Vocabulary:
+    """`base`, then what else captions of some data's world can hold, sorted: the words of `base` keep their ids.
+
+    Args:
+        base: Words that come first.
+        texts: Captions of the data. A kind or place that one of them names can be said in every form of the grammar,
+            in the plural, too, though the data may hold one form only.
+    """
+    kinds: set[str] = set()
+    places: set[str] = set()
+    seen: set[str] = set()
+    for text in texts:
+        seen.update(tokens(text))
+        with contextlib.suppress(ConfigError):  # a caption of the user's own: its words only
+            facts = captions.parse(text)
+            kinds.update(thing.kind for thing in facts.things)
+            kinds.update(deed.kind for deed in facts.deeds)
+            places.update({facts.place} - {""})
+    if kinds or places:
+        seen.update(caption_vocabulary(sorted(kinds), sorted(places)).words)
+    return Vocabulary((*base.words, *sorted(seen - set(base.words))))
 
 
 CAPTION_WORDS: Final = caption_vocabulary(KINDS, PLACES)

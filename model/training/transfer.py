@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
+
+#: The word embeddings of a transformer: reserved rows, then one a word of its vocabulary.
+WORDS: Final = "text.words.weight"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,31 @@ class TakenOver:
         head = f"{self.name}: {count} taken over, {self.share:.1%} of the numbers"
         width = max((len(name) for name, _ in self.fresh), default=0)
         return [head, *(f"  {name:<{width}}  fresh: {why}" for name, why in self.fresh)]
+
+
+@torch.no_grad()
+def moved_words(
+    dit: nn.Module, source: Mapping[str, Tensor], words: Sequence[str], theirs: Sequence[str]
+) -> Mapping[str, Tensor]:
+    """`source` with its word embeddings where `dit` has those words; rows of words it does not know stay `dit`'s own.
+
+    Args:
+        dit: A transformer, with text or without.
+        source: State of another.
+        words: Vocabulary of `dit`.
+        theirs: Vocabulary of `source`.
+    """
+    own, there = dit.state_dict().get(WORDS), source.get(WORDS)
+    if own is None or there is None or own.shape[1:] != there.shape[1:] or tuple(words) == tuple(theirs):
+        return source
+    rows = {word: row for row, word in enumerate(theirs)}
+    reserved = len(there) - len(theirs)
+    table = own.clone()
+    table[:reserved] = there[:reserved]
+    for row, word in enumerate(words):
+        if word in rows:
+            table[reserved + row] = there[reserved + rows[word]]
+    return {**source, WORDS: table}
 
 
 @torch.no_grad()

@@ -179,9 +179,15 @@ def test_a_broken_checkpoint_is_an_error_that_names_the_file(
     assert isinstance(caught.value, WorldsimError)
 
 
+def test_a_bundled_checkpoint_has_the_name_that_reports_use() -> None:
+    assert find_checkpoint("tiny") == find_checkpoint("DiT-tiny") == find_checkpoint("worldsim/DiT-tiny")
+
+
 def test_a_name_that_is_no_checkpoint_is_answered(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no checkpoint 'nirvana': expected a folder .*worldsim train"):
         find_checkpoint("nirvana")
+    with pytest.raises(StoreError, match="no checkpoint 'worldsim/DiT-'"):
+        find_checkpoint("worldsim/DiT-")
     with pytest.raises(StoreError, match="no checkpoint"):
         find_checkpoint(tmp_path / "nothing")
 

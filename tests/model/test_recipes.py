@@ -14,7 +14,14 @@ from worldsim.model.sizes import describe, stage_sizes
 from worldsim.train import with_space
 
 #: Millions of parameters, codec and transformer together.
-RANGES = {"nano": (0.3, 1.5), "tiny": (4, 8), "small": (15, 25), "base": (130, 175), "large": (450, 560)}
+RANGES = {
+    "nano": (0.3, 1.5),
+    "tiny": (4, 8),
+    **dict.fromkeys(("doom", "minecraft", "miniworld"), (4, 8)),
+    "small": (15, 25),
+    "base": (130, 175),
+    "large": (450, 560),
+}
 KEYS = {
     "type": "dict",
     "spaces": {"camera": {"type": "box", "low": [-1.0, -1.0], "high": [1.0, 1.0], "dtype": "float32"}},

@@ -13,7 +13,7 @@ from worldsim.envs.blocks.objects import KIND_NAMES
 from worldsim.envs.blocks.presets import PRESETS
 from worldsim.errors import ConfigError
 from worldsim.lexicon import KINDS, PLACES
-from worldsim.model.text import CAPTION_WORDS, Vocabulary, caption_vocabulary, fit
+from worldsim.model.text import CAPTION_WORDS, Vocabulary, caption_vocabulary, extended, fit
 from worldsim.model.text.words import tokens
 
 COLOUR = st.sampled_from(["", *COLOURS])
@@ -121,3 +121,11 @@ def test_ids_that_are_no_words_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"0\.\.7, got 8"):
         SMALL.decode([2, 8])
     assert SMALL.decode([2, 4, 1, 99]) == "a pig"
+
+
+def test_words_of_other_worlds_come_after_those_of_blocks_in_every_form() -> None:
+    texts = ["in the court; two pigs close by behind you; a lime cow far away to the left", "a stranger", ""]
+    found = extended(CAPTION_WORDS, texts)
+    assert found.words == (*CAPTION_WORDS.words, "court", "cow", "cows", "lime", "stranger")
+    assert extended(CAPTION_WORDS, ["", "a red chest close by behind you"]) == CAPTION_WORDS
+    assert extended(Vocabulary(("a",)), ()).words == ("a",)

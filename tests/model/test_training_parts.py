@@ -32,7 +32,7 @@ from worldsim.model.training.latents import encode
 from worldsim.model.training.loop import check_finite, run_stage
 from worldsim.model.training.optim import MuonAdamW, orthogonalise, split_parameters
 from worldsim.model.training.stop import OutOfTime, Stop
-from worldsim.model.training.transfer import take_over
+from worldsim.model.training.transfer import moved_words, take_over
 from worldsim.train_data import DataSets, codec_clips, codec_validation, load
 
 RUN = RunConfig(quiet=True, log_every=4)
@@ -261,6 +261,20 @@ def test_weights_that_fit_are_taken_over() -> None:
     assert torch.equal(new[0].weight, old[0].weight) and found.taken == ("0.weight", "0.bias")
     assert dict(found.fresh)["1.weight"] == "(5, 3) here, (4, 3) there"
     assert "2.bias" in "\n".join(found.lines()) and found.share == pytest.approx(9 / 35)
+
+
+def test_words_keep_their_embedding_in_another_vocabulary() -> None:
+    def encoder(words: tuple[str, ...]) -> Any:
+        return nn.ModuleDict({"text": nn.ModuleDict({"words": nn.Embedding(len(words) + 2, 5)})})
+
+    words, other = ("a", "chest", "pig"), ("pig", "court", "a")
+    old, new = encoder(words), encoder(other)
+    there, own = old["text"]["words"].weight, new["text"]["words"].weight.detach().clone()
+    take_over("dit", new, moved_words(new, old.state_dict(), other, words))
+    assert torch.equal(new["text"]["words"].weight, torch.stack([*there[:2], there[4], own[3], there[2]]))
+    source = old.state_dict()
+    assert moved_words(old, source, words, words) is source
+    assert moved_words(nn.Linear(1, 1), source, (), words) is source  # it reads no text
 
 
 def test_batches_depend_on_step_and_part_only() -> None:

@@ -124,7 +124,13 @@ def _check_checkpoint(
     model = LatentSimulator(name, steps=steps)
     config = model.checkpoint.config
     starts = gates.moving_starts(
-        env=config.env, env_args=dict(config.env_args), size=config.sizes[0], worlds=worlds, seed=seed, split=split
+        env=config.env,
+        env_args=dict(config.env_args),
+        controller=config.controller,
+        size=config.sizes[0],
+        worlds=worlds,
+        seed=seed,
+        split=split,
     )
     found = gates.measure(model, starts, seed=seed)
     if run is not None:

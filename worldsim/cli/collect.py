@@ -19,6 +19,7 @@ worldsim collect --episodes 2048 --workers 2 --out data/arena     # the same byt
 worldsim collect --episodes 4096 --out data/arena                 # more of the same: what is there is kept
 worldsim collect --episodes 96 --steps 64 --split validation --seed 7 --out data/arena-validation
 worldsim collect --env-args preset=village actions=discrete --size 128x128 --shard 8 --walks 1 --out data/village
+worldsim collect --env gym:MiniWorld-PickupObjects-v0 --out data/miniworld
 worldsim collect --env my_env.py:Make --controller my_env.py:Walk --out data/mine
 worldsim check dataset data/arena
 """
@@ -47,8 +48,8 @@ class CollectArgs:
     """Share of the episodes that are walks, 0 to 1."""
     interact: float = 0.1
     """Probability of an attack or use in each stretch of a walk, in half of the walks."""
-    controller: str = "explore"
-    """Who walks: a registered name, or path/to/file.py:Name."""
+    controller: str = ""
+    """Who walks: a registered name, or path/to/file.py:Name; none = explore, but random for gym:<id>."""
     size: str = "64x64"
     """Height x width of the frames."""
     split: Literal["train", "validation", "test"] = "train"
@@ -99,7 +100,7 @@ def to_config(given: CollectArgs) -> CollectConfig:
         scenarios=given.scenarios or (("core",) if blocks else ()),
         walks=given.walks,
         interact=given.interact,
-        controller=given.controller,
+        controller=given.controller or ("random" if given.env.startswith("gym:") else "explore"),
         episodes=given.episodes,
         steps=given.steps,
         size=parse_size(given.size) or (64, 64),

@@ -27,7 +27,7 @@ class RecipeArguments:
     """Shows a recipe with every setting, how large the networks are, and what data and memory they take."""
 
     name: Positional[str]
-    """nano, tiny, small, base, large, or path/to/recipe.yaml."""
+    """nano, tiny, doom, minecraft, miniworld, small, base, large, or path/to/recipe.yaml."""
     set: tuple[str, ...] = ()
     """Changes of the recipe: path=value ..., as in `worldsim train`."""
     processes: int = 1

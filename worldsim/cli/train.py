@@ -40,7 +40,7 @@ class TrainArgs:
     """
 
     recipe: str
-    """nano, tiny, small, base, large, or path/to/recipe.yaml."""
+    """nano, tiny, doom, minecraft, miniworld, small, base, large, or path/to/recipe.yaml."""
     out: Path | None = None
     """Folder of everything: data, states, logs, checkpoint."""
     data: tuple[Path, ...] = ()
