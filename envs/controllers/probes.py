@@ -35,17 +35,20 @@ def look_away_return(
     angle: float = 100.0,
     hold: int = 4,
     kinds: Sequence[str] = (),
+    near: float = 1.5,
     far: float = 9.0,
     leave: float = 0.0,
     change: bool = False,
+    look_down: bool = False,
     window: int = 5,
 ) -> Motion:
     """Sees an instance, turns away (and walks `leave` metres off), holds, returns: is it still there, and the same?
 
     With `change` the mark `changed` names a frame of the context at which something may be made of the instance, in
     view; from then on the probe goes by where it stood, so that every outcome is left and looked at in the same way.
+    `look_down` brings the floor around it into view before that (see `find_object`).
     """
-    yield from find_object(scene, kinds, far=far, change=change)
+    yield from find_object(scene, kinds, near=near, far=far, change=change, look_down=look_down)
     target = scene.focus["object_id"]
     item = _before(scene, target) if change else scene.object(target)
     yield from face_target(scene, item)
@@ -64,9 +67,18 @@ def look_away_return(
         scene.abort("the place of the instance is not in view at the return")
 
 
-def watch(scene: Scene, *, kinds: Sequence[str] = (), far: float = 9.0, steps: int = 24, window: int = 5) -> Motion:
+def watch(
+    scene: Scene,
+    *,
+    kinds: Sequence[str] = (),
+    near: float = 1.5,
+    far: float = 9.0,
+    steps: int = 24,
+    look_down: bool = False,
+    window: int = 5,
+) -> Motion:
     """The control of `look_away_return`: the same change in view, the same time, but it never leaves the view."""
-    yield from find_object(scene, kinds, far=far, change=True)
+    yield from find_object(scene, kinds, near=near, far=far, change=True, look_down=look_down)
     yield from face_target(scene, _before(scene, scene.focus["object_id"]))
     scene.mark("departure")
     home, first = scene.pose, scene.t

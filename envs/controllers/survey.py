@@ -26,7 +26,12 @@ def finish_context(scene: Scene, glance: float = 4.0) -> Motion:
 
 
 def find_object(
-    scene: Scene, kinds: Sequence[str] = (), near: float = 1.5, far: float = 9.0, change: bool = False
+    scene: Scene,
+    kinds: Sequence[str] = (),
+    near: float = 1.5,
+    far: float = 9.0,
+    change: bool = False,
+    look_down: bool = False,
 ) -> Motion:
     """Turns until an instance is well in view and stays for the rest of the context; its id goes into the focus.
 
@@ -37,6 +42,8 @@ def find_object(
         far: Metres; at 64x64 a chest is recognisable up to about 8 m.
         change: Names the frame `changed`, after three that show the instance and before three more of the context:
             what is made of it there, in view, can be known.
+        look_down: Before that it looks down at the instance, so that the floor around it is in view as well, to which
+            it could be moved: for rooms in which things are near.
 
     Raises:
         Aborted: If none is visible in three frames of the context.
@@ -47,6 +54,8 @@ def find_object(
     target = yield from _bring_into_view(scene, kinds, near, far)
     scene.focus |= {"object_id": target.id, "kind": target.kind}
     if change:
+        if look_down:
+            yield from turn_to(scene, scene.pose.yaw, _pitch_onto(scene, target))
         yield from _announce_change(scene, target)
         return
     side = 1.0 if bearing(scene.truth, target.position) >= 0 else -1.0
@@ -128,13 +137,16 @@ def departure_yaw(scene: Scene, yaw: float) -> float:
 def face_target(scene: Scene, target: ObjectState) -> Motion:
     """Turns to the departure pose of a probe about an instance, and notes where else it could stand."""
     eye = scene.pose.eye
-    pitch = min(20.0, max(-10.0, pitch_to(eye, target.position)))
-    yield from turn_to(scene, departure_yaw(scene, yaw_to(eye, target.position)), pitch)
+    yield from turn_to(scene, departure_yaw(scene, yaw_to(eye, target.position)), _pitch_onto(scene, target))
     if "moved_to" in scene.focus:
         return
     spot = _other_place(scene, target)
     if spot is not None:
         scene.focus["moved_to"] = spot
+
+
+def _pitch_onto(scene: Scene, target: ObjectState) -> float:
+    return min(20.0, max(-10.0, pitch_to(scene.pose.eye, target.position)))
 
 
 def find_floor(scene: Scene, near: float = 2.4, far: float = 4.2, *, linger: bool = True) -> Motion:

@@ -21,6 +21,8 @@ from worldsim.store import RunStore
 from worldsim.truth import State
 from worldsim.types import Context, Episode, Rollout, Trajectory
 
+BATCH = 8  # worlds that are stepped together
+
 
 class Recorded:
     """One committed episode, held in memory for many replays.
@@ -55,7 +57,7 @@ class Recorded:
 
 
 def play_groups(
-    groups: Sequence[Sequence[Recorded]], fault: Fault, make_env: Callable[[], TruthEnv], batch: int = 8
+    groups: Sequence[Sequence[Recorded]], fault: Fault, make_env: Callable[[], TruthEnv], batch: int = BATCH
 ) -> Iterator[EpisodeGroup]:
     """Every group with what the fault generated in it; worlds of several groups are stepped together."""
     waiting: list[Sequence[Recorded]] = []
