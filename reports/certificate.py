@@ -34,6 +34,7 @@ class CertificatePage:
     cells: Markup
     legend: tuple[tuple[Markup, str], ...]
     failures: tuple[Mapping[str, Any], ...]
+    untried: tuple[Mapping[str, str], ...]
     null_names: tuple[str, ...]
     families: tuple[Mapping[str, Any], ...]
     cheats: tuple[Mapping[str, Any], ...]
@@ -46,8 +47,8 @@ class CertificatePage:
 
 
 def passed(cells: tuple[Cell, ...]) -> tuple[int, int]:
-    """How many pass, and of how many."""
-    return sum(c.verdict == "pass" for c in cells), len(cells)
+    """How many pass, and of how many; what could not be tried is not counted."""
+    return sum(c.verdict == "pass" for c in cells), sum(c.verdict != "n/a" for c in cells)
 
 
 def nulls_above(matrix: Matrix) -> list[tuple[str, str]]:
@@ -142,6 +143,22 @@ def _other(what: str, about: str, expected: str, why: str) -> Mapping[str, Any]:
     return {"what": what, "about": about, "expected": expected, "effect": numbers.MISSING, "worlds": "", "why": why}
 
 
+def untried(matrix: Matrix) -> tuple[Mapping[str, str], ...]:
+    """What could not be tried in this truth, by reason: whole metrics and faults by their names, else single cells."""
+    out, reasons = [], dict.fromkeys(c.reason for c in matrix.untried())
+    for reason in reasons:
+        cells = [c for c in matrix.untried() if c.reason == reason]
+        metrics, faults = dict.fromkeys(c.metric for c in cells), dict.fromkeys(c.fault for c in cells)
+        of_one_fault = len(faults) < len(metrics)
+        what, of = (faults, metrics) if of_one_fault else (metrics, faults)
+        words = ", ".join(what)
+        whole = all(
+            c.verdict == "n/a" for c in matrix.cells.values() if (c.fault if of_one_fault else c.metric) in what
+        )
+        out.append({"what": words if whole else f"{words} on {', '.join(of)}", "cells": str(len(cells)), "why": reason})
+    return tuple(out)
+
+
 def metric_line(matrix: Matrix, metric: MetricAnchors, null_names: tuple[str, ...]) -> Mapping[str, Any]:
     """A metric's scale: floor, ceiling, what each null reaches, how many of its expectations hold."""
     places = None if metric.floor is None or metric.ceiling is None else numbers.decimals(metric.ceiling - metric.floor)
@@ -216,7 +233,7 @@ def curve_groups(matrix: Matrix, low: float) -> tuple[Mapping[str, Any], ...]:
     units = {f.name: f.unit for f in matrix.faults}
     out = []
     for metric in matrix.metrics:
-        cells = matrix.of("+", metric=metric.name)
+        cells = tuple(c for c in matrix.of("+", metric=metric.name) if c.verdict != "n/a")
         if cells:
             charts = tuple(
                 {
@@ -280,6 +297,7 @@ def page_of(matrix: Matrix) -> CertificatePage:
         cells=cells_picture(matrix, f"Response matrix: {shape(matrix)}. {verdict(matrix)}"),
         legend=tuple((legend_svg(cells), words) for cells, words in legend(matrix)),
         failures=failures(matrix),
+        untried=untried(matrix),
         null_names=null_names,
         families=families,
         cheats=cheat_lines(matrix),

@@ -16,7 +16,7 @@ from worldsim.errors import StoreError
 
 SCHEMA = 1
 SIGNS = ("+", "0", "~")
-VERDICTS = ("pass", "fail", "measured")
+VERDICTS = ("pass", "fail", "measured", "n/a")  # "n/a": it could not be tried in that truth; `reason` says why
 AGAIN = "Run `worldsim certify` again with the same --out: it keeps what is done."
 ABOVE = 1e-9  # a null's skill above this lies above the floor
 
@@ -107,6 +107,10 @@ class Matrix:
             for c in self.cells.values()
             if c.expected == sign and metric in (None, c.metric) and fault in (None, c.fault)
         )
+
+    def untried(self) -> tuple[Cell, ...]:
+        """The cells that could not be tried in this truth; `reason` says why."""
+        return tuple(c for c in self.cells.values() if c.verdict == "n/a")
 
     def families(self) -> tuple[tuple[str, tuple[MetricAnchors, ...]], ...]:
         """The metrics by family, in the order of the file."""

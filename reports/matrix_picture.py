@@ -90,7 +90,10 @@ def said(cell: Cell, fault: PlantedFault | None = None) -> str:
     level = f" at {cell.severities[-1]:g}" if cell.severities else ""
     unit = f" {fault.unit}" if fault and fault.unit and level else ""
     what = {"+": "must lose skill", "0": "must not move", "~": "measured only"}[cell.expected]
-    parts = [f"{cell.fault}{level}{unit} on {cell.metric}", f"{what}: {cell.verdict}"]
+    parts = [
+        f"{cell.fault}{level}{unit} on {cell.metric}",
+        f"{what}: {'not applicable' if cell.verdict == 'n/a' else cell.verdict}",
+    ]
     parts.append("no skill was measured" if cell.effect is None else f"skill lost {numbers.number(cell.effect, 3)}")
     if cell.trend_p is not None:
         tau = "" if cell.tau is None else f", tau {numbers.number(cell.tau, 2)}"
@@ -109,7 +112,12 @@ def draw_cell(cell: Cell, x: float, y: float, title: str) -> str:
     lost = min(max(cell.effect or 0.0, -1.0), 1.0)
     judged = cell.expected != "~"
     a, b, side = x + 1.5, y + 1.5, CELL - 3
-    words = ["cell", cell.verdict, *(() if judged else ("tilde",)), *(("deep",) if abs(lost) > DEEP else ())]
+    words = [
+        "cell",
+        cell.verdict.replace("/", ""),
+        *(() if judged else ("tilde",)),
+        *(("deep",) if abs(lost) > DEEP else ()),
+    ]
     out = [
         f'<g class="{" ".join(words)}"><title>{escape(title)}</title>',
         f'<rect class="box" x="{_f(a)}" y="{_f(b)}" width="{_f(side)}" height="{_f(side)}"/>',

@@ -275,6 +275,18 @@ def test_without_anchors_there_is_a_reason(expected: str) -> None:
         assert cell["verdict"] == ("measured" if expected == "~" else "fail")
 
 
+@pytest.mark.parametrize("expected", ["+", "0", "~"])
+def test_what_could_not_be_tried_is_not_judged(expected: str) -> None:
+    found = levels(Mean(), (0.0, 0.0, 0.0))
+    cell = judge_cell(Mean(), ANCHORS, "blur", expected, SEVERITIES, found, "the truth gives no depth")
+    assert (cell["verdict"], cell["reason"], cell["effect"], cell["skills"]) == (
+        "n/a",
+        "the truth gives no depth",
+        None,
+        [],
+    )
+
+
 # ------------------------------------------------------------------------------------------------------ the same again
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from worldsim.certified import certified_in
 from worldsim.certify.expected import FILE, read_expected
+from worldsim.certify.lacking import unable, without_prey
 from worldsim.certify.run import CertifyConfig, certify, failures
 from worldsim.certify.tasks import blind_up_to, jobs_of, levels_of
 from worldsim.cli.certify import certify_command
@@ -25,6 +27,7 @@ from worldsim.errors import ConfigError, WorldsimError
 from worldsim.faults.table import FAULTS
 from worldsim.plan import env_factory, verdicts
 from worldsim.registry import METRICS
+from worldsim.truth import Abilities
 from worldsim.types import Scenario
 
 SCENARIOS = """
@@ -312,6 +315,32 @@ def test_what_must_be_rolled_out() -> None:
                 for severity in levels_of(fault, table.signs[fault, name], preset):
                     assert (fault, severity, name) in asked
         assert ("freeze", FAULTS["freeze"].ci[-1], "permanence.identity") in asked  # a cheat is always looked at
+
+
+def test_what_cannot_be_tried_is_said_and_not_failed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody asks about identity, and there is no prompt in whose place another could be followed."""
+    (folder / "walk.yaml").write_text(SCENARIOS[: SCENARIOS.index("  - name: deed")])
+    (folder / "lacking.csv").write_text("fault,fidelity.ssim,permanence.identity\nprompt-swap,+,+\nblur,+,0\n")
+    given = settings(folder, "lacking", expected=folder / "lacking.csv", scenarios=str(folder / "walk.yaml"))
+    document = certify(given)
+    found = cells(document)
+    assert {key: cell["verdict"] for key, cell in found.items()} == {
+        ("prompt-swap", "fidelity.ssim"): "n/a",
+        ("prompt-swap", "permanence.identity"): "n/a",
+        ("blur", "fidelity.ssim"): "pass",
+        ("blur", "permanence.identity"): "n/a",
+    }
+    assert found["prompt-swap", "fidelity.ssim"]["reason"] == without_prey({"prompt-swap": 3 * WORLDS})["prompt-swap"]
+    assert found["blur", "permanence.identity"]["reason"] == "no scenario of the set is made for permanence"
+    assert document["counts"] == {"pass": 1, "fail": 0, "measured": 0, "n/a": 3} and failures(document) == []
+    assert set(certified_in(document)) == {"fidelity.ssim"}
+
+
+def test_a_fault_that_a_truth_cannot_make_is_named_with_what_it_lacks() -> None:
+    able = Abilities(snapshot=True, edit=frozenset({"MoveObject"}), truth=frozenset({"objects"}))
+    assert unable(("vanish", "blur"), [able]) == {"vanish": "the truth gives no RemoveObject, which the fault needs"}
+    assert without_prey({"edit-ignored": 9}) == {}  # it should have changed something: a failure
+    assert unable(("vanish",), [able, replace(able, edit=frozenset({"RemoveObject"}))]) == {}  # one scenario will do
 
 
 POOL = """

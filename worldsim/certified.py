@@ -53,12 +53,15 @@ def _own(matrix: str) -> dict[str, int]:
 def certified_in(document: Mapping[str, Any]) -> dict[str, int]:
     """The metrics that a response matrix certifies: all + and 0 cells pass, and at least one is +.
 
+    A cell that could not be tried in that truth ("n/a") counts neither way.
+
     Args:
         document: `matrix.json` as read.
     """
     out: dict[str, int] = {}
     for name, about in document["metrics"].items():
-        cells = [row for row in document["rows"] if row["metric"] == name and row["expected"] in ("+", "0")]
+        own = [row for row in document["rows"] if row["metric"] == name and row["verdict"] != "n/a"]
+        cells = [row for row in own if row["expected"] in ("+", "0")]
         moved = any(row["expected"] == "+" for row in cells)
         if moved and all(row["verdict"] == "pass" for row in cells):
             out[name] = int(about["version"])

@@ -29,6 +29,7 @@ from worldsim.plan import (
 )
 from worldsim.protocols import TruthEnv, WorldModel
 from worldsim.store import RunStore, check_same
+from worldsim.truth import Abilities
 from worldsim.types import Scenario
 
 
@@ -47,6 +48,7 @@ class Prepared:
         plan: Every intended episode.
         notes: Warnings in words.
         truth_seconds: Measured time of one step of each scenario's truth.
+        abilities: Of each scenario's truth.
     """
 
     config: EvalConfig
@@ -59,6 +61,7 @@ class Prepared:
     plan: tuple[PlannedEpisode, ...]
     notes: tuple[str, ...]
     truth_seconds: tuple[float, ...]
+    abilities: tuple[Abilities, ...]
 
     @property
     def truth_estimate(self) -> float:
@@ -119,6 +122,7 @@ def prepare(config: EvalConfig, only: Callable[[Scenario], bool] | None = None) 
         plan=tuple(plan),
         notes=tuple(dict.fromkeys(notes)),
         truth_seconds=tuple(seconds),
+        abilities=tuple(abilities),
     )
 
 

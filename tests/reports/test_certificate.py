@@ -15,7 +15,7 @@ import pytest
 from tests.reports.fake_matrix import FAILED, FAULTS, NULLS, SIGNS, fake_matrix, write_fake_matrix
 from tests.reports.test_page import read
 from worldsim.errors import StoreError, WorldsimError
-from worldsim.reports.certificate import build_certificate, counts, failures, verdict
+from worldsim.reports.certificate import build_certificate, counts, failures, untried, verdict
 from worldsim.reports.matrix_data import read_matrix
 from worldsim.reports.matrix_picture import layout, said
 from worldsim.reports.severity_curves import lowest, severity_chart
@@ -95,6 +95,29 @@ def test_all_that_holds_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert verdict(data) == f"All {total} expectations hold, every cheat is caught, and no null lies above a floor."
     assert failures(data) == () and "What does not hold" not in text_of(folder)
     assert counts(data)[-1] == "4 of 4 metrics certified"
+
+
+def test_what_could_not_be_tried_is_said_with_its_reason_and_counts_neither_way(tmp_path: Path) -> None:
+    document = fake_matrix()
+    document["cheats"] = document["cheats"][:1]
+    for row in document["rows"]:
+        if row["fault"] == "vanish" or row["metric"] == "permanence.gap":
+            why = "no scenario asks" if row["metric"] == "permanence.gap" else "the truth gives no RemoveObject"
+            row |= {"verdict": "n/a", "reason": why, "effect": None, "skills": []}
+        elif row["verdict"] == "fail":
+            row["verdict"] = "pass"
+    folder = write_fake_matrix(tmp_path, document)
+    data = read_matrix(folder)
+    rows = {line["why"]: line for line in untried(data)}
+    assert rows["no scenario asks"] == {"what": "permanence.gap", "cells": "4", "why": "no scenario asks"}
+    assert rows["the truth gives no RemoveObject"]["what"] == "vanish" and len(rows) == 2
+    judged = [r for r in document["rows"] if r["expected"] != "~" and r["verdict"] != "n/a"]
+    assert verdict(data).startswith(f"All {len(judged)} expectations hold") and failures(data) == ()
+    assert "permanence.identity" not in data.certified  # its only + cell could not be tried
+    text = text_of(folder)
+    assert "What could not be tried" in text and "the truth gives no RemoveObject" in text
+    assert "must lose skill: not applicable" in said(data.cells["vanish", "permanence.identity"])
+    assert "What could not be tried" not in text_of(write_fake_matrix(tmp_path / "whole"))
 
 
 def test_a_null_above_the_floor_is_a_failure(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from worldsim.types import Observation
 Float = NDArray[np.float64]
 Rows = Sequence[Observation]
 
+NOT_APPLICABLE = "n/a"  # a verdict: it could not be tried in this truth
 P_TREND, EFFECT, MARGIN, P_EQUAL = 0.01, 0.2, 0.05, 0.05
 RESAMPLES, RESAMPLES_REDUCED = 2000, 300
 PERMUTATIONS, PERMUTATIONS_REDUCED = 999, 149
@@ -139,6 +140,7 @@ def judge_cell(
     expected: str,
     severities: Sequence[float],
     levels: Sequence[Rows],
+    lacking: str | None = None,
 ) -> dict[str, object]:
     """A row of `matrix.json`.
 
@@ -149,6 +151,7 @@ def judge_cell(
         expected: "+", "0" or "~".
         severities: Of `levels[1:]`, ascending.
         levels: Rows at severity 0 (the oracle's), then at each of `severities`.
+        lacking: Why the cell cannot be tried in this truth (see `worldsim.certify.lacking`), or None.
     """
     out: dict[str, object] = {
         "fault": fault,
@@ -166,6 +169,8 @@ def judge_cell(
         "severities": [float(s) for s in severities],
         "skills": [],
     }
+    if lacking is not None:
+        return out | {"verdict": NOT_APPLICABLE, "reason": lacking}
     data = Levels(metric, levels)
     out["n_worlds"] = len(data.worlds)
     gap = anchors.gap

@@ -12,16 +12,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from worldsim import evaluate, registry
-from worldsim.certify.cells import Anchors, anchors_of, judge_cell
+from worldsim.certify.cells import NOT_APPLICABLE, Anchors, anchors_of, judge_cell
 from worldsim.certify.cheats import judge_cheats
 from worldsim.certify.expected import FILE, Expected, read_expected
+from worldsim.certify.lacking import unable, unasked, without_prey
 from worldsim.certify.tasks import (
     ANCHORS,
     Piece,
     blind_up_to,
+    idle_faults,
     levels_of,
     make_pieces,
     processes,
@@ -33,9 +35,13 @@ from worldsim.errors import ConfigError, WorldFailure, nearest
 from worldsim.faults.table import FAULTS
 from worldsim.fingerprint import fingerprint, utc_now
 from worldsim.plan import probed
+from worldsim.preparation import Prepared
 from worldsim.progress import Progress
 from worldsim.store import RunStore
 from worldsim.types import Observation, Scenario
+
+#: (fault, metric) -> why the cell cannot be tried; fault -> why it finds nothing to change.
+Lacking: TypeAlias = tuple[Mapping[tuple[str, str], str], Mapping[str, str]]
 
 SCHEMA = 1
 WORLDS = {"ci": 14, "full": 24}
@@ -92,12 +98,14 @@ def certify(config: CertifyConfig) -> dict[str, Any]:
     started = time.perf_counter()
     expected = _columns(read_expected(config.expected), config)
     metrics = [registry.METRICS.get(name) for name in expected.metrics]
-    store, scenarios = _record(config, metrics)
+    store, prepared = _record(config, metrics)
+    scenarios = list(zip(prepared.scenarios, prepared.sizes, strict=True))
     pieces = make_pieces(store, scenarios, metrics, expected, config.preset)
     rows = config.out / "rows"
     with Progress("faults", len(pieces), quiet=config.quiet, unit="pieces") as progress:
         run_pieces(store.path, rows, pieces, config.workers, progress.advance)
-    document = _judge(config, expected, rows, pieces)
+    idle = without_prey(idle_faults(rows, [p.name for p in pieces]))
+    document = _judge(config, expected, rows, pieces, (_lacking(expected, prepared), idle))
     document |= {
         "command": _command(config),
         "suite": store.run["suite"],
@@ -142,7 +150,7 @@ def _claimed(fault: str, metric: str) -> str:
     return "+" if fault in spec.sensitive else "0" if fault in spec.invariant else "~"
 
 
-def _record(config: CertifyConfig, metrics: Sequence[type[Any]]) -> tuple[RunStore, list[Any]]:
+def _record(config: CertifyConfig, metrics: Sequence[type[Any]]) -> tuple[RunStore, Prepared]:
     """The truth of every world, with its snapshots and alternatives, in a run of its own."""
     path = config.out / "truth"
     run = EvalConfig(
@@ -170,15 +178,34 @@ def _record(config: CertifyConfig, metrics: Sequence[type[Any]]) -> tuple[RunSto
     evaluate.render(prepared, store)
     if not store.done():
         raise WorldFailure("no world could be recorded: see the reasons in truth/episodes.jsonl")
-    return store, list(zip(prepared.scenarios, prepared.sizes, strict=True))
+    return store, prepared
 
 
 # ------------------------------------------------------------------------------------------------------- judging
 
 
-def _judge(config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequence[Piece]) -> dict[str, Any]:
+def _lacking(expected: Expected, prepared: Prepared) -> dict[tuple[str, str], str]:
+    """(fault, metric) -> why the cell cannot be tried in this truth, as far as its abilities and the scenarios tell."""
+    of_metric = unasked(expected.metrics, prepared.verdicts)
+    of_fault = unable(expected.faults, prepared.abilities)
+    return {
+        (f, m): of_metric.get(m) or of_fault[f]
+        for f in expected.faults
+        for m in expected.metrics
+        if m in of_metric or f in of_fault
+    }
+
+
+def _judge(
+    config: CertifyConfig,
+    expected: Expected,
+    rows: Path,
+    pieces: Sequence[Piece],
+    lacking: Lacking,
+) -> dict[str, Any]:
     jobs = [
-        (config, expected, rows, tuple(p.name for p in pieces if name in p.metrics), name) for name in expected.metrics
+        (config, expected, rows, tuple(p.name for p in pieces if name in p.metrics), name, lacking)
+        for name in expected.metrics
     ]
     found: list[dict[str, Any]] = []
     with Progress("judge", len(jobs), quiet=config.quiet, unit="metrics") as progress:
@@ -199,7 +226,7 @@ def _judge(config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequen
         "seed": config.seed,
         "worlds": config.worlds,
         "expected": {sign: expected.count(sign) for sign in ("+", "0", "~")},
-        "counts": {v: sum(c["verdict"] == v for c in cells) for v in ("pass", "fail", "measured")},
+        "counts": {v: sum(c["verdict"] == v for c in cells) for v in ("pass", "fail", "measured", NOT_APPLICABLE)},
         "metrics": {one["metric"]: one["anchors"] for one in found},
         "cheats": [cheat for one in found for cheat in one["cheats"]],
         "faults": {
@@ -216,24 +243,31 @@ def _judge(config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequen
 
 
 def judge_metric(
-    config: CertifyConfig, expected: Expected, rows: Path, pieces: Sequence[str], name: str
+    config: CertifyConfig,
+    expected: Expected,
+    rows: Path,
+    pieces: Sequence[str],
+    name: str,
+    lacking: Lacking,
 ) -> dict[str, Any]:
     """All cells of one metric: its anchors, its verdicts, and whether a cheat beats its floor."""
+    absent, idle = lacking
     metric = registry.METRICS.get(name)()
     by_level: dict[tuple[str, float], list[Observation]] = defaultdict(list)
     for fault, severity, row in read_rows(rows, pieces, name):
         by_level[fault, severity].append(row)
     anchors = anchors_of(metric, by_level[ANCHORS, 0.0])
     oracle = [replace(r, source="model") for r in by_level[ANCHORS, 0.0] if r.source == "ceiling"]
-    cells = []
+    cells, tops = [], {}
     for fault in expected.faults:
-        sign = expected.signs[fault, name]
-        wanted = levels_of(fault, sign, config.preset)
-        if not wanted:
-            continue
-        levels = [oracle, *(by_level[fault, s] for s in wanted)]
-        cells.append(judge_cell(metric, anchors, fault, sign, wanted, levels))
-    tops = {fault: by_level[fault, severities(FAULTS[fault], config.preset)[-1]] for fault in expected.faults}
+        sign, why = expected.signs[fault, name], absent.get((fault, name))
+        if why is None and fault not in idle:
+            tops[fault] = by_level[fault, severities(FAULTS[fault], config.preset)[-1]]
+        elif why is None and sign == "+":  # not to move with nothing is trivial, and true: "0" is judged
+            why = idle[fault]
+        if wanted := levels_of(fault, sign, config.preset):
+            levels = [oracle, *(by_level[fault, s] for s in wanted)]
+            cells.append(judge_cell(metric, anchors, fault, sign, wanted, levels, why))
     return {
         "metric": name,
         "anchors": _plain(anchors, metric),

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from typing import Any, TypeAlias
 from worldsim import registry
 from worldsim.certify.cheats import CAUGHT_BY
 from worldsim.certify.expected import Expected
-from worldsim.certify.replay import Recorded, play_groups, unchanged
+from worldsim.certify.replay import BATCH, Recorded, play_groups, unchanged
+from worldsim.certify.reuse import Truths
 from worldsim.config import digest
 from worldsim.errors import UnsupportedError, WorldFailure, WorldsimError
 from worldsim.evaluate import other_episode
@@ -31,6 +33,9 @@ from worldsim.scoring import observe_all, observe_model
 from worldsim.store import RunStore
 from worldsim.types import Observation, Scenario
 
+SHOWN = (
+    "shown.json"  # in a piece's folder: [fault, severity, whether something else than the truth was shown, episodes]
+)
 ANCHORS = "anchors"  # in the place of a fault's name: the nulls and the truth itself
 
 
@@ -99,7 +104,10 @@ def make_pieces(
     preset: str,
     worlds: int = 4,
 ) -> list[Piece]:
-    """The pieces of a recorded run, at most `worlds` starts each, the longest first."""
+    """The pieces of a recorded run, at most `worlds` starts each, the longest first.
+
+    What is rolled out together is a piece where it can be, so that a truth that is used again is in its own world.
+    """
     out = []
     done = store.done()
     scored = {(v["metric"], v["scenario"]): v["scored"] for v in store.run["scored"]}
@@ -108,16 +116,17 @@ def make_pieces(
         names = tuple(
             m.spec.name for m in metrics if probed(scenario, m.spec) and scored.get((m.spec.name, scenario.name), True)
         )
-        for k in range(0, len(pairs), worlds):
+        together = min(worlds, max(1, BATCH // len(scenario.variant_names)))
+        for k in range(0, len(pairs), together):
             jobs = tuple(jobs_of(names, expected, preset))
             versions = [m.spec.version for m in metrics if m.spec.name in names]
-            asked = digest([names, versions, jobs, pairs[k : k + worlds]])  # another question is another piece
+            asked = digest([names, versions, jobs, pairs[k : k + together]])  # another question is another piece
             out.append(
                 Piece(
-                    name=f"{scenario.name}-{k // worlds:03d}-{asked[:8]}",
+                    name=f"{scenario.name}-{k // together:03d}-{asked[:8]}",
                     scenario=scenario,
                     size=size,
-                    pairs=tuple(pairs[k : k + worlds]),
+                    pairs=tuple(pairs[k : k + together]),
                     metrics=names,
                     jobs=jobs,
                 )
@@ -183,21 +192,38 @@ def _work(run: Path, folder: Path, piece: Piece) -> None:
     temporary = folder / f".{piece.name}.{os.getpid()}"
     temporary.mkdir()
     files = {name: (temporary / f"{name}.jsonl").open("w", encoding="utf-8") for name in piece.metrics}
+    changed = Counter[tuple[str, float, bool]]()
     try:
-        for fault, severity, row in _rows(run, piece):
+        for fault, severity, row in _rows(run, piece, changed):
             line = {"fault": fault, "severity": severity, **vars(row), "details": dict(row.details)}
             files[row.metric].write(json.dumps(line, separators=(",", ":")) + "\n")
     finally:
         for file in files.values():
             file.close()
+    shown = [[*key, count] for key, count in sorted(changed.items())]
+    (temporary / SHOWN).write_text(json.dumps(shown) + "\n", encoding="utf-8")
     temporary.replace(folder / piece.name)
 
 
-def _rows(run: Path, piece: Piece) -> Iterator[tuple[str, float, Observation]]:
+def idle_faults(folder: Path, pieces: Sequence[str]) -> dict[str, int]:
+    """Fault -> episodes, of those that at no severity and in no episode showed or told anything but the truth."""
+    same, other = Counter[str](), Counter[str]()
+    for piece in pieces:
+        file = folder / piece / SHOWN
+        if not file.is_file():
+            return {}  # of an older worldsim, which did not count
+        for fault, _, changed, count in json.loads(file.read_text(encoding="utf-8")):
+            (other if changed else same)[fault] += int(count)
+    return {fault: count for fault, count in same.items() if not other[fault]}
+
+
+def _rows(
+    run: Path, piece: Piece, changed: Counter[tuple[str, float, bool]]
+) -> Iterator[tuple[str, float, Observation]]:
     store = RunStore.open(run)
     metrics = [registry.METRICS.get(name)() for name in piece.metrics]
     groups = _read(store, piece)
-    make_env = env_factory(store.config, piece.scenario, piece.size)
+    truths = Truths(env_factory(store.config, piece.scenario, piece.size))
     by_name = {m.spec.name: m for m in metrics}
     of_truth: dict[str, list[Observation]] = {}
     for group in groups:
@@ -206,19 +232,23 @@ def _rows(run: Path, piece: Piece) -> Iterator[tuple[str, float, Observation]]:
                 of_truth.setdefault(group[0].episode.pair_id, []).append(replace(row, source="model"))
             if row.source != "model":
                 yield ANCHORS, 0.0, row
-    for fault, severity, names in piece.jobs:
-        own = [by_name[name] for name in names]
-        model = make_fault(fault, severity)
-        try:
-            for shown in play_groups(groups, model, make_env):
-                for row in _observed(own, shown, of_truth):
-                    yield fault, severity, row
-        except UnsupportedError as error:
-            for group in groups:
-                for row in (r for r in of_truth[group[0].episode.pair_id] if r.metric in names):
-                    yield fault, severity, replace(row, outcome=None, reason=str(error), details={})
-        finally:
-            model.close()
+    try:
+        for fault, severity, names in piece.jobs:
+            own = [by_name[name] for name in names]
+            model = make_fault(fault, severity)
+            try:
+                for shown in play_groups(groups, model, truths.make):
+                    changed[fault, severity, not unchanged(shown)] += len(shown)
+                    for row in _observed(own, shown, of_truth):
+                        yield fault, severity, row
+            except UnsupportedError as error:
+                for group in groups:
+                    for row in (r for r in of_truth[group[0].episode.pair_id] if r.metric in names):
+                        yield fault, severity, replace(row, outcome=None, reason=str(error), details={})
+            finally:
+                model.close()
+    finally:
+        truths.close()
 
 
 def _observed(

@@ -58,10 +58,10 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
         f"{len(document['faults'])} faults x {len(document['metrics'])} metrics, preset {document['preset']}, seed "
         f"{document['seed']}, {document['worlds']} worlds a scenario, {document['seconds']:.0f} s",
         f"{expected['+']} cells + and {expected['0']} cells 0: {counts['pass']} pass, {counts['fail']} fail; "
-        f"{counts['measured']} measured",
+        f"{counts['measured']} measured, {counts['n/a']} not applicable",
     ]
     for sign, what in (("+", "must move"), ("0", "must not move")):
-        own = [r for r in rows if r["expected"] == sign]
+        own = [r for r in rows if r["expected"] == sign and r["verdict"] != "n/a"]
         out.append(f"  {what}: {sum(r['verdict'] == 'pass' for r in own)} of {len(own)} pass")
     caught = sum(c["caught"] for c in document["cheats"])
     out.append(f"  cheats that beat no floor: {caught} of {len(document['cheats'])}")

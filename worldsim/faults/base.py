@@ -38,6 +38,7 @@ class Fault(Oracle):
         random: It draws from the model's seed.
         needs: Abilities of the truth: "snapshot", "render_from", names of edits, fields of `TruthState`.
         any_of: Sets of abilities, of which one must be there in full as well; none = no more is needed.
+        strikes: What it must find in a world to change anything, where a truth may have nothing of the kind at all.
     """
 
     name: ClassVar[str] = ""
@@ -46,6 +47,7 @@ class Fault(Oracle):
     random: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     any_of: ClassVar[tuple[frozenset[str], ...]] = ()
+    strikes: ClassVar[str] = ""
 
     def __init__(self, severity: float = 0.0) -> None:
         """Sets the severity, 0 (the oracle) to `limit`. Raises ConfigError outside."""

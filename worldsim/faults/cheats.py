@@ -139,6 +139,7 @@ class AlwaysTheObject(Cheat):
     """
 
     name = "always-the-object"
+    strikes = "objects that are no creatures"
     needs = frozenset({"snapshot", "render_from", "MoveObject", "objects"})
 
     def _prepare(self, world: World, context: Frames, world_seed: int) -> Notes:

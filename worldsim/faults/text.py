@@ -18,6 +18,7 @@ class PromptSwap(Fault):
     """
 
     name = "prompt-swap"
+    strikes = "prompts that tell the colour of a thing out of view"
     random = True
     needs = frozenset({"RecolourObject", "objects"})
 
