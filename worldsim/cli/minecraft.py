@@ -155,7 +155,7 @@ def _run(command: Sequence[str], folder: Path, what: str, total: int = 0) -> Non
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, "CI": "1"},
+        env={**_headers(), **os.environ, "CI": "1"},
     ) as process:
         assert process.stdout is not None
         shown = began
@@ -169,6 +169,13 @@ def _run(command: Sequence[str], folder: Path, what: str, total: int = 0) -> Non
     if process.returncode:
         raise WorldsimError(f"{' '.join(command)} ended with {process.returncode}:\n  " + "\n  ".join(said))
     print(f"     {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _headers() -> dict[str, str]:
+    """Where npm finds Node's own headers, if they are beside Node: compiling then downloads none."""
+    node = shutil.which("node")
+    prefix = Path(node).resolve().parents[1] if node else None
+    return {"npm_config_nodedir": str(prefix)} if prefix and (prefix / "include/node/node.h").is_file() else {}
 
 
 def _try_out(folder: Path) -> str:

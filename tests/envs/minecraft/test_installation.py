@@ -63,6 +63,41 @@ def test_the_doctor_says_what_to_install(machine: Path, capsys: pytest.CaptureFi
     assert "npm is not on the PATH" in capsys.readouterr().out
 
 
+def test_a_node_that_does_not_start_is_said_to(machine: Path) -> None:
+    program(machine, "node", "exit 127")
+    assert "is one that does not start" in next(what for what, _ in installation.lacking_programs() if "Node" in what)
+
+
+def test_a_missing_header_is_named_with_its_package(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("node", "Xvfb", "npm", "g++", "make", "python3"):
+        program(machine, name, "echo v22.1.0")
+    program(machine, "pkg-config", '[ "$2" != xi ] && [ "$2" != glew ]')
+    with pytest.raises(PrerequisiteError, match="install what is missing"):
+        doctor_command(["minecraft", "--install"])
+    said = capsys.readouterr().out
+    assert "the headers of xi are not installed" in said and "apt-get install libxi-dev" in said
+    assert "the headers of glew are not installed" in said and "headers of gl are" not in said
+    assert not (installation.home() / "minecraft").exists()  # nothing was begun
+
+
+def test_headers_beside_node_are_used_and_a_setting_of_the_users_goes_first(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("npm_config_nodedir", raising=False)
+    program(machine, "node", "echo v22.1.0")
+    program(machine, "npm", 'echo "headers in $npm_config_nodedir"; exit 4')
+    headers = machine.parent / "include" / "node"
+    with pytest.raises(WorldsimError, match=r"headers in$"):
+        cli.install(installation.BRIDGE, installation.folder(), "1.16.5")
+    headers.mkdir(parents=True)
+    (headers / "node.h").write_text("")
+    with pytest.raises(WorldsimError, match=f"headers in {machine.parent}$"):
+        cli.install(installation.BRIDGE, installation.folder(), "1.16.5")
+    monkeypatch.setenv("npm_config_nodedir", "/mine")
+    with pytest.raises(WorldsimError, match=r"headers in /mine$"):
+        cli.install(installation.BRIDGE, installation.folder(), "1.16.5")
+
+
 NPM = """
 if [ "$1" = ci ]; then /bin/mkdir -p node_modules/gl node_modules/gl/angle; echo 'npm http fetch GET 200 x'; fi
 if [ "$1" = rebuild ]; then /bin/mkdir -p node_modules/gl/build/Release/obj.target
