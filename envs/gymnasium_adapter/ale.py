@@ -20,6 +20,7 @@ class AleBackend(Backend):
     family: ClassVar[str] = "ale"
     way: ClassVar[str | None] = "clone state"
     starts: ClassVar[int] = 30
+    alone: ClassVar[bool] = False  # a console knows nothing of others, and has its picture without pygame
 
     @property
     def action_names(self) -> tuple[str, ...]:

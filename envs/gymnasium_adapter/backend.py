@@ -21,6 +21,7 @@ class Backend:
         way: How `save` and `load` set a state back ("clone state", "set state"), or None: they do not.
         fields: The fields of `TruthState` that `facts` fills.
         draws: It draws with OpenGL, so that all calls come from one thread.
+        alone: Not called while another such environment of the process is: true of all that may draw with pygame.
         has_picture: Observations that look like pictures are pictures.
         own_picture: Frames come from `picture`, at the size asked for, whatever the observation is.
         starts: Up to how many steps are played at a reset, so that seeds give different first frames.
@@ -30,6 +31,7 @@ class Backend:
     way: ClassVar[str | None] = None
     fields: ClassVar[frozenset[str]] = frozenset()
     draws: ClassVar[bool] = False
+    alone: ClassVar[bool] = True  # of an unknown environment nobody knows better
     has_picture: ClassVar[bool] = True
     own_picture: ClassVar[bool] = False
     starts: ClassVar[int] = 0

@@ -79,7 +79,7 @@ class GymEnv(gym.Env[Frames, Any]):
         self._call: Callable[..., Any] = gl.drawing  # nobody knows yet whether it draws with OpenGL
         self._session: Session = self._call(self._make)
         if not self._session.backend.draws:
-            self._call = gl.here
+            self._call = gl.turns if self._session.backend.alone else gl.here
         else:  # whoever forgets to close it: a context must not be released in another thread
             self._release = weakref.finalize(self, gl.drawing.leave, self._session.close)
         backend = self._session.backend

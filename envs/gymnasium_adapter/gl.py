@@ -1,4 +1,9 @@
-"""One thread for everything that draws with OpenGL: a context belongs to the thread that made it."""
+"""In which thread an environment is called, and beside whom.
+
+A context of OpenGL belongs to the thread that made it, so whatever draws with it is called from one thread. Whatever may
+draw with pygame is called one at a time: `pygame.gfxdraw` fills polygons in a buffer that all threads share, while it has
+released the interpreter's lock (SDL_gfx, `gfxPrimitivesPolyIntsGlobal`), and two pictures drawn at once get other edges.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from worldsim.errors import WorldFailure
+
 T = TypeVar("T")
-PATIENCE = 5.0  # seconds
+PATIENCE = 5.0  # seconds that a finalizer waits
+STUCK = 300.0  # seconds after which another environment of the process counts as hung
 
 
 class Thread:
@@ -63,3 +71,26 @@ drawing = Thread("worldsim-gl")
 def here(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """The same without a thread, for what draws on the CPU."""
     return function(*args, **kwargs)
+
+
+class Turns:
+    """Runs calls in the caller's thread, one at a time for the whole process."""
+
+    def __init__(self, patience: float = STUCK) -> None:
+        self._patience = patience
+        self._lock = threading.RLock()
+
+    def __call__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """The function's result. Raises WorldFailure if another call does not end."""
+        if not self._lock.acquire(timeout=self._patience):
+            raise WorldFailure(
+                f"another environment of this process has not answered for {self._patience:g} s, and environments that "
+                "may draw with pygame take turns; run each in a process of its own with --isolate-envs"
+            )
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._lock.release()
+
+
+turns = Turns()

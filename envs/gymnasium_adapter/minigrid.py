@@ -23,6 +23,7 @@ class MiniGridBackend(Backend):
 
     family: ClassVar[str] = "minigrid"
     fields: ClassVar[frozenset[str]] = frozenset({"segmentation", "objects"})
+    alone: ClassVar[bool] = False  # drawn with numpy
     has_picture: ClassVar[bool] = False  # its observations are encodings of cells
 
     @property

@@ -148,10 +148,16 @@ class Session:
         self._draw(obs)
 
     def _take_copy(self, state: State) -> bool:
+        """Whether a kept copy was there and can be trusted; else nothing has changed."""
         kept = _KEPT.get((self._key, str(state["trail"])))
         if kept is None:
             return False
-        self.inner, self._frame = kept
+        inner, frame = kept
+        if self._source == "render":  # an observation can be asked for by a step only, a picture again
+            frame = to_frame(inner.render(), self._size, self._native, self._who)
+            if _digest(frame) != state["frame"]:
+                return False
+        self.inner, self._frame = inner, frame
         self.backend.attach(self.inner)
         self._seed, self._trail = int(state["seed"]), str(state["trail"])
         steps = int(state["steps"])

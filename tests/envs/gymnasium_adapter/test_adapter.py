@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tests.envs.gymnasium_adapter import worlds  # registers the environments
 from worldsim import trees
 from worldsim.checks import check_truth_env
+from worldsim.envs.gymnasium_adapter import gl
 from worldsim.envs.gymnasium_adapter.actions import playable
 from worldsim.envs.gymnasium_adapter.env import GymEnv
 from worldsim.envs.gymnasium_adapter.frames import picture_in, to_frame
@@ -255,7 +257,53 @@ def test_an_environment_that_breaks_is_no_reason_to_refuse_it_before(habit: str,
         env.step(1)
 
 
-def test_a_broken_episode_is_marked_and_the_run_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("habit", ["copy is itself", "copy forgets", "copy lies"])
+def test_a_copy_that_is_none_is_refused_and_a_replay_takes_its_place(habit: str) -> None:
+    env = dot(habit=habit, at=0)
+    assert env.findings.way == "replay" and "deep copy" in env.findings.refused, env.findings
+    check_truth_env(lambda: dot(habit=habit, at=0)).raise_for_status()
+
+
+def test_a_copy_that_lies_later_than_the_tests_look_is_seen_through_where_it_can_be_drawn() -> None:
+    env = dot(habit="copy lies", at=30, probe_steps=12, picture=False)
+    assert env.findings.way == "deep copy"
+    env.reset(seed=3)
+    for _ in range(32):
+        env.step(2)
+    frame, state = env.render(), env.snapshot()
+    future = [env.step(2)[0] for _ in range(4)]
+    back, _ = env.restore(state)
+    assert np.array_equal(back, frame)
+    assert all(np.array_equal(env.step(2)[0], f) for f in future)
+
+
+def test_environments_that_may_share_a_canvas_take_turns_and_a_hung_one_is_named() -> None:
+    turns = gl.Turns(patience=0.2)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        inside.set()
+        go_on.wait(10)
+
+    thread = threading.Thread(target=turns, args=(hang,))
+    thread.start()
+    assert inside.wait(5)
+    with pytest.raises(WorldFailure, match="take turns.*--isolate-envs"):
+        turns(int)
+    go_on.set()
+    thread.join(5)
+    assert turns(lambda: turns(int)) == 0, "free again, and a call within a call does not wait for itself"
+
+
+@pytest.mark.parametrize(
+    ("habit", "words"),
+    [
+        ("shape", "may not change its frame's shape"),
+        ("float", "must give uint8"),
+        ("raises", "fell over"),
+    ],
+)
+def test_broken_episodes_are_marked_and_the_run_goes_on_with_the_others(habit: str, words: str, tmp_path: Path) -> None:
     from worldsim.config import EvalConfig
     from worldsim.evaluate import evaluate
     from worldsim.store import RunStore
@@ -263,14 +311,18 @@ def test_a_broken_episode_is_marked_and_the_run_goes_on(tmp_path: Path) -> None:
     config = EvalConfig(
         model="worldsim/Frozen",
         env=f"gym:{DOT}",
-        env_args={"habit": "shape", "at": 12},
+        env_args={"habit": habit, "at": 12, "odd": True},
         scenarios="quick",
         metrics=("fidelity.l1",),
-        episodes=1,
+        episodes=3,
         out=tmp_path / "run",
         quiet=True,
     )
     evaluate(config)
-    rows = RunStore.open(tmp_path / "run").committed().values()
-    assert len(rows) == 5 and all(row["status"] == "failed" for row in rows)
-    assert all("may not change its frame's shape" in row["reason"] for row in rows)
+    rows = list(RunStore.open(tmp_path / "run").committed().values())
+    odd = [row for row in rows if row["world_seed"] % 2]
+    assert len(rows) == 15 and 0 < len(odd) < 15
+    for row in rows:
+        broken = bool(row["world_seed"] % 2)
+        assert row["status"] == ("failed" if broken else "done"), row
+        assert not broken or words in row["reason"]

@@ -153,6 +153,25 @@ def test_what_is_drawn_does_not_depend_on_the_thread(env_id: str) -> None:
     assert there and all(np.array_equal(a, b) for a, b in zip(here, there[0], strict=True))
 
 
+def test_cars_drawn_in_several_threads_at_once_have_the_pictures_of_one() -> None:
+    """`pygame.gfxdraw` fills polygons in one buffer for all threads; about every second drive differed without turns."""
+    envs = [make("CarRacing-v3") for _ in range(3)]
+    alone = [play(env, 25, seed) for seed, env in enumerate(envs)]
+    together: dict[int, list[np.ndarray]] = {}
+    threads = [
+        threading.Thread(target=lambda k=k, env=env: together.update({k: play(env, 25, k)}))  # type: ignore[misc]
+        for k, env in enumerate(envs)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    for env in envs:
+        env.close()
+    for k, frames in enumerate(alone):
+        assert all(np.array_equal(a, b) for a, b in zip(frames, together[k], strict=True)), k
+
+
 def test_minigrid_tells_what_lies_where_and_what_is_carried() -> None:
     env = make("MiniGrid-DoorKey-8x8-v0", size=(64, 64))
     _, info = env.reset(seed=4)

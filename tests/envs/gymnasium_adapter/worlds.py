@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -9,14 +10,25 @@ import numpy as np
 
 
 class Dot(gym.Env[Any, Any]):
-    """A white square on a line; it goes left, stays, or goes right. `habit` begins at step `at`."""
+    """A white square on a line; it goes left, stays, or goes right. `habit` begins at step `at`.
+
+    With `odd` only the worlds of odd seeds have the habit.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(
-        self, *, habit: str = "", at: int = 20, end: int = 0, picture: bool = True, render_mode: str | None = None
+        self,
+        *,
+        habit: str = "",
+        at: int = 20,
+        end: int = 0,
+        odd: bool = False,
+        picture: bool = True,
+        render_mode: str | None = None,
     ) -> None:
         self.habit, self.at, self.end, self.render_mode = habit, at, end, render_mode
+        self.given, self.odd = habit, odd
         space = gym.spaces.Box(0, 255, (40, 48, 3), np.uint8) if picture else gym.spaces.Box(-1.0, 1.0, (2,))
         self.observation_space: gym.Space[Any] = space
         self.action_space: gym.Space[Any] = gym.spaces.Discrete(3)
@@ -24,6 +36,7 @@ class Dot(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
+        self.habit = self.given if not self.odd or (seed or 0) % 2 else ""
         self.t, self.x = 0, 20 if self.habit == "same start" else int(self.np_random.integers(40))
         if self.habit == "global start":
             self.x = int(np.random.randint(40))  # noqa: NPY002
@@ -39,7 +52,20 @@ class Dot(gym.Env[Any, Any]):
             self.x = int(np.random.randint(40))  # noqa: NPY002
         if self.habit == "raises" and self.t >= self.at:
             raise RuntimeError("the engine fell over")
-        return self._see(), float(self.x == 0), bool(self.end and self.t >= self.end), False, {}
+        reward = float(self.t) if self.habit == "copy forgets" else float(self.x == 0)
+        return self._see(), reward, bool(self.end and self.t >= self.end), False, {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self.habit == "copy is itself":
+            return self
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        if self.habit == "copy lies" and self.t >= self.at:
+            twin.x = (self.x + 5) % 40
+        if self.habit == "copy forgets":
+            twin.t = 0
+        return twin
 
     def render(self) -> Any:
         return self._draw()
