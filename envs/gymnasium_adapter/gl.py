@@ -1,8 +1,9 @@
 """In which thread an environment is called, and beside whom.
 
-A context of OpenGL belongs to the thread that made it, so whatever draws with it is called from one thread. Whatever may
-draw with pygame is called one at a time: `pygame.gfxdraw` fills polygons in a buffer that all threads share, while it has
-released the interpreter's lock (SDL_gfx, `gfxPrimitivesPolyIntsGlobal`), and two pictures drawn at once get other edges.
+A context of OpenGL belongs to the thread that made it, so whatever draws with it is called from one thread.
+
+Whatever may draw with pygame is called one at a time: `pygame.gfxdraw` fills polygons in a buffer that all threads
+share (SDL_gfx: `gfxPrimitivesPolyIntsGlobal`), and pictures of CarRacing drawn at the same time had other edges.
 """
 
 from __future__ import annotations

@@ -288,7 +288,7 @@ def test_environments_that_may_share_a_canvas_take_turns_and_a_hung_one_is_named
     thread = threading.Thread(target=turns, args=(hang,))
     thread.start()
     assert inside.wait(5)
-    with pytest.raises(WorldFailure, match="take turns.*--isolate-envs"):
+    with pytest.raises(WorldFailure, match=r"take turns.*--isolate-envs"):
         turns(int)
     go_on.set()
     thread.join(5)

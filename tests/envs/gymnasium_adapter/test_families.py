@@ -154,7 +154,7 @@ def test_what_is_drawn_does_not_depend_on_the_thread(env_id: str) -> None:
 
 
 def test_cars_drawn_in_several_threads_at_once_have_the_pictures_of_one() -> None:
-    """`pygame.gfxdraw` fills polygons in one buffer for all threads; about every second drive differed without turns."""
+    """`pygame.gfxdraw` fills polygons in one buffer for all threads; every second drive differed without turns."""
     envs = [make("CarRacing-v3") for _ in range(3)]
     alone = [play(env, 25, seed) for seed, env in enumerate(envs)]
     together: dict[int, list[np.ndarray]] = {}
