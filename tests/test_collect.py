@@ -20,10 +20,10 @@ import pytest
 
 from tests.harness.conftest import PARTS, TOYS
 from tests.recordings import numbered, texts
-from worldsim import captions, collect_workers
+from worldsim import captions, collect_workers, trees
 from worldsim.cli.collect import EXAMPLES, CollectArgs, to_config
 from worldsim.cli.main import main
-from worldsim.collect import CollectConfig, collect, plays, record_episode
+from worldsim.collect import CollectConfig, Player, collect, plays, record_episode
 from worldsim.dataset import Recording, join, read_info, read_shard, shards, validate
 from worldsim.errors import ConfigError, StoreError, WorldFailure
 from worldsim.seeding import split_of
@@ -146,6 +146,51 @@ def test_a_caption_says_where_the_episode_was_played(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- equal bytes
+
+
+def test_a_kept_environment_gives_what_new_ones_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import closing
+
+    from worldsim.registry import ENVS
+
+    config = CollectConfig(env_args={}, episodes=6, steps=12, size=(16, 16), walks=0.4)
+    scripts = plays(config)
+    alone = [record_episode(config, i, scripts) for i in range(8)]
+    made, ended, make = [], [], ENVS.get
+
+    def counted(name: str) -> Any:
+        def started(**arguments: Any) -> Any:
+            made.append(arguments)
+            env = make(name)(**arguments)
+            close = env.close
+            monkeypatch.setattr(env, "close", lambda: (ended.append(1), close()), raising=False)
+            return env
+
+        return started
+
+    monkeypatch.setattr(ENVS, "get", counted)
+    with closing(Player()) as player:
+        kept = [player.record(config, i, scripts) for i in range(8)]
+        assert len(made) < 8 and len(ended) == len(made) - 1, "one lives on, the others have ended"
+    assert len(ended) == len(made)
+    for ours, theirs in zip(kept, alone, strict=True):
+        np.testing.assert_array_equal(ours.frames, theirs.frames)
+        assert trees.equal(ours.actions, theirs.actions) and texts(ours) == texts(theirs)
+
+
+def test_an_environment_that_failed_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    player = Player()
+    player.record(TOY, 0, ())
+    kept = player._env
+    monkeypatch.setattr(kept, "close", lambda: ended.append(1), raising=False)
+    monkeypatch.setattr(kept, "step", lambda action: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        player.record(TOY, 1, ())
+    assert len(ended) == 1
+    np.testing.assert_array_equal(player.record(TOY, 1, ()).frames, record_episode(TOY, 1, ()).frames)
+    player.close()
+    player.close()
 
 
 def test_processes_and_other_seeds(tmp_path: Path) -> None:

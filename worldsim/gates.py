@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim import seeding, trees
-from worldsim.collect import CollectConfig, record_episode
+from worldsim.collect import CollectConfig, Player
 from worldsim.errors import ConfigError, StoreError
 from worldsim.moving import moving_start, psnr
 from worldsim.progress import Progress
@@ -110,9 +111,9 @@ def moving_starts(
         split=split,
     )
     frames, actions, seeds, captions = [], [], [], []
-    with Progress("starts", worlds, quiet=quiet, unit="worlds") as progress:
+    with closing(Player()) as player, Progress("starts", worlds, quiet=quiet, unit="worlds") as progress:
         for index in range(config.episodes):
-            episode = record_episode(config, index, ())
+            episode = player.record(config, index, ())
             rng = seeding.generator("gates-start", seed, index)
             clip, order = episode.frames[0], rng.permutation(config.steps + 1 - CONTEXT - horizon)
             start = moving_start(clip, order, context=CONTEXT, horizon=horizon)
