@@ -98,7 +98,7 @@ def _roll(
             scenario,
             store,
             settings,
-            make_env=env_factory(prepared.config, scenario, size),
+            make_env=envs.make_env,
             prompts=lambda lane: _prompts(scenario, lane),
             call=call,
             progress=progress,
@@ -172,6 +172,7 @@ class _EnvPool:
     def __init__(self, config: EvalConfig, keep_start: bool) -> None:
         self._config, self._keep_start = config, keep_start
         self._key: tuple[str, tuple[int, int]] | None = None
+        self._make_env: Callable[[], TruthEnv] | None = None
         self._envs: list[tuple[TruthEnv, TruthEnv | None]] = []
 
     def lane(self, scenario: Scenario, size: tuple[int, int], planned: PlannedEpisode, position: int) -> TruthLane:
@@ -179,6 +180,7 @@ class _EnvPool:
         if self._key != (scenario.name, size):
             self.close()
             self._key = (scenario.name, size)
+            self._make_env = env_factory(self._config, scenario, size)
         build = env_factory(self._config, scenario, size, isolate=self._config.isolate_envs)
         while len(self._envs) <= position:
             env = build()
@@ -195,6 +197,16 @@ class _EnvPool:
             scenario=scenario,
             keep_start=self._keep_start,
         )
+
+    @property
+    def make_env(self) -> Callable[[], TruthEnv]:
+        """Makes further truths of the current scenario: one function from group to group, another for each scenario.
+
+        A model that plays in copies of its own, as the oracle does, keeps them while it is given the same function.
+        """
+        if self._make_env is None:
+            raise RuntimeError("a lane of the scenario is asked for before further copies of its truth")
+        return self._make_env
 
     def renew(self) -> None:
         """Throws the environments away: after a failure their state is not to be trusted."""

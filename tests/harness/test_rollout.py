@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 
 from worldsim import trees
-from worldsim.evaluate import Prepared, evaluate, open_run, render, rollout
+from worldsim.evaluate import Prepared, _EnvPool, evaluate, open_run, render, rollout
 from worldsim.store import RunStore
-from worldsim.types import Episode
+from worldsim.types import Episode, Scenario
 
 Ready = Callable[..., Prepared]
 
@@ -31,6 +32,25 @@ def test_the_oracle_equals_the_truth(ready: Ready) -> None:
         truth, generated = episode.truth.frames[:], episode.generated[0].trajectory.frames[:]
         np.testing.assert_array_equal(generated, truth)
         assert len(np.unique(truth[:, 0, 0], axis=0)) > 2, "the walk moved"
+
+
+def test_a_model_can_keep_its_copies_of_the_truth_from_group_to_group(ready: Ready) -> None:
+    """They are made by one function as long as the scenario is the same, and by another after a failure."""
+    prepared = ready("worldsim/Oracle")
+    scenario, size = prepared.scenarios[0], prepared.sizes[0]
+    pool = _EnvPool(prepared.config, False)
+
+    def maker(scenario: Scenario, position: int) -> Any:
+        pool.lane(scenario, size, prepared.plan[position], position)
+        return pool.make_env
+
+    first = maker(scenario, 0)
+    assert maker(scenario, 1) is first and first().reset(seed=0)[0].shape == (*size, 3)
+    other = maker(replace(scenario, name="other"), 0)
+    assert other is not first and other != first
+    pool.renew()
+    assert maker(replace(scenario, name="other"), 0) is not other
+    pool.close()
 
 
 def test_truth_is_what_the_environment_gives(ready: Ready) -> None:
