@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from worldsim.plan import NOT_MADE_FOR
+from worldsim.plan import NOT_MADE_FOR, Verdict
 
 if TYPE_CHECKING:
     from worldsim.evaluate import Prepared
+
+
+def summed_up(family: str, verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    """Of one metric: where it is scored, and why not elsewhere."""
+    scored = [v.scenario for v in verdicts if v.scored]
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for v in verdicts:  # that a scenario was made for something else is no news
+        if not v.scored and not (v.reason or "").startswith(NOT_MADE_FOR):
+            reasons[v.reason or ""].append(v.scenario)
+    every = "all scenarios" if len(scored) == len(verdicts) else ", ".join(scored) or "none"
+    why = "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons.items())
+    if not scored and not why:
+        why = f"no scenario of this set is made for {family}"
+    return every, why
 
 
 def print_plan(prepared: Prepared) -> None:
@@ -27,19 +42,13 @@ def print_plan(prepared: Prepared) -> None:
     table.add_column("metric")
     table.add_column("scored on")
     table.add_column("not scored, because")
-    by_metric = defaultdict(list)
+    lines: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    by_metric: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in prepared.verdicts:
         by_metric[verdict.metric].append(verdict)
-    lines: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for metric, verdicts in by_metric.items():
-        scored = [v.scenario for v in verdicts if v.scored]
-        reasons: dict[str, list[str]] = defaultdict(list)
-        for v in verdicts:  # that a scenario was made for something else is no news
-            if not v.scored and not (v.reason or "").startswith(NOT_MADE_FOR):
-                reasons[v.reason or ""].append(v.scenario)
-        every = "all scenarios" if len(scored) == len(verdicts) else ", ".join(scored) or "none"
-        why = "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons.items())
-        lines[metric.split(".")[0], every, why].append(metric)
+        family = metric.split(".")[0]
+        lines[family, *summed_up(family, verdicts)].append(metric)
     for (_, every, why), metrics in lines.items():
         table.add_row(", ".join(metrics), every, why)
     console.print(table)
