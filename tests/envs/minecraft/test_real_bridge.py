@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import threading
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,10 @@ from worldsim import trees
 from worldsim.checks import check_truth_env
 from worldsim.envs.actions import noop
 from worldsim.envs.minecraft.env import MinecraftEnv
+from worldsim.envs.vector import TruthVector
 from worldsim.errors import ConfigError, WorldFailure
 from worldsim.truth import AddObject, MoveObject, RecolourObject, RemoveObject, SetCell, SetPose
+from worldsim.worker_env import WorkerEnv
 
 pytestmark = needs_bridge
 
@@ -195,6 +199,56 @@ def test_a_killed_child_leaves_nothing_behind_and_the_next_reset_goes_on(env: Mi
     assert all(gone(pid) for pid in display)
     again, _ = env.reset(seed=5)
     np.testing.assert_array_equal(first, again)
+
+
+def test_a_child_that_is_killed_in_the_middle_of_a_step_is_an_error_in_words(env: MinecraftEnv) -> None:
+    first, _ = env.reset(seed=5)
+    node, still = env._running().pid, noop(env.action_space)
+    timer = threading.Timer(0.3, os.kill, (node, signal.SIGKILL))
+    timer.start()
+    with pytest.raises(WorldFailure, match=r"the bridge (ended during 'step'|is gone)"):
+        for _ in range(100_000):
+            env.step(still)
+    timer.join()
+    assert gone(node) and not children_of(os.getpid(), "Xvfb")
+    again, _ = env.reset(seed=5)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_child_that_hangs_is_ended_and_the_next_reset_goes_on() -> None:
+    """Stopped by a signal it neither answers nor ends: what a deadlock looks like from here."""
+    env = MinecraftEnv(preset="flat", creatures=0, size=(16, 16))
+    first, _ = env.reset(seed=5)
+    bridge = env._running()
+    bridge.timeout = 1.0
+    os.kill(bridge.pid, signal.SIGSTOP)
+    with pytest.raises(WorldFailure, match="did not answer 'step' in 1 s and was ended"):
+        env.step(noop(env.action_space))
+    assert gone(bridge.pid) and not children_of(os.getpid(), "Xvfb")
+    again, _ = env.reset(seed=5)
+    np.testing.assert_array_equal(first, again)
+    env.close()
+
+
+def test_two_worlds_in_processes_are_the_same_as_one_after_the_other() -> None:
+    make = partial(MinecraftEnv, preset="court", size=(24, 32), wander=True)
+    rng = np.random.default_rng(4)
+    one = make()
+    moves = [[random_action(rng, one.action_space) for _ in range(2)] for _ in range(12)]
+    alone = []
+    for i, seed in enumerate((3, 9)):
+        frames = [one.reset(seed=seed, options={"dynamics_seed": seed + 1})[0]]
+        frames += [one.step(pair[i])[0] for pair in moves]
+        alone.append((np.stack(frames), one.truth(), one.snapshot()))
+    one.close()
+    with TruthVector([partial(WorkerEnv, make, timeout=300.0)] * 2, threads=2) as vector:
+        frames = [vector.reset([3, 9], [4, 10])]
+        frames += [vector.step(trees.stack(pair))[0] for pair in moves]
+        truths, states = vector.truth(), vector.snapshot()
+    for i, (own, truth, state) in enumerate(alone):
+        np.testing.assert_array_equal(np.stack(frames)[:, i], own)
+        np.testing.assert_array_equal(truths[i].depth, truth.depth)
+        assert trees.equal(states[i], state)
 
 
 def test_a_lost_display_is_an_error_and_the_next_reset_goes_on(env: MinecraftEnv) -> None:
