@@ -1,6 +1,6 @@
 'use strict'
 // Rules of eslint itself only, so that linting takes `npx eslint .` and no other package.
-const globals = Object.fromEntries(['require', 'module', 'process', 'console', 'Buffer', 'global', 'setImmediate'].map(name => [name, 'readonly']))
+const globals = Object.fromEntries(['require', 'module', 'process', 'console', 'Buffer', 'global', 'setImmediate', 'setInterval', 'clearInterval'].map(name => [name, 'readonly']))
 
 module.exports = [
   {

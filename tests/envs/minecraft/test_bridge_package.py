@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -18,6 +19,17 @@ def test_its_own_tests_pass() -> None:
     files = sorted(map(str, (installation.BRIDGE / "test").glob("*.test.js")))
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_its_scripts_check_every_file_and_pin_the_linter() -> None:
+    npm, node = shutil.which("npm"), shutil.which("node")
+    scripts = json.loads((installation.BRIDGE / "package.json").read_text())["scripts"]
+    assert scripts["test"] == "node --test test/"
+    assert re.fullmatch(r"npx --yes eslint@\d+\.\d+\.\d+ \.", scripts["lint"])
+    if npm is None or node is None:
+        pytest.skip("Node.js or npm is not installed")
+    done = subprocess.run([npm, "run", "check"], cwd=installation.BRIDGE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_the_lock_file_pins_every_package_and_names_no_host() -> None:
