@@ -116,16 +116,18 @@ def test_unknown_sets() -> None:
     assert list_sets("nothing") == []
 
 
-@pytest.mark.parametrize("name", list_sets("blocks"))
-def test_sets_that_come_along(name: str) -> None:
-    found = load_set(name)
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [(env, name) for env in ("blocks", "doom", "minecraft", "minerl", "gym") for name in list_sets(env)],
+)
+def test_sets_that_come_along(env: str, name: str) -> None:
+    found = load_set(name, env="gym:CartPole-v1" if env == "gym" else env)
     assert found.name == name
     for scenario in found.scenarios:
         assert scenario.summary, f"{scenario.name} says what it asks"
         assert scenario.probes
-        CONTROLLERS.get(scenario.controller)(**scenario.controller_kwargs)  # refuses unknown options
-        for variant in scenario.variants.values():
-            CONTROLLERS.get(scenario.controller)(**scenario.controller_kwargs, **variant)
+        for variant in scenario.variants.values() or ({},):
+            CONTROLLERS.get(scenario.controller)(**scenario.controller_kwargs, **variant)  # refuses unknown options
         for point in scenario.branches:
             truths = [a for a, recipe in point.alternatives.items() if not set(recipe) - {"say"}]
             assert len(truths) <= 1
