@@ -1,12 +1,17 @@
-"""Frames a second of `worldsim/Doom-v0`, and the picture of docs/doom.md.
+"""`worldsim/Doom-v0`: are random runs the same to the bit in other processes, how fast are they; its page's picture.
 
-python benchmarks/doom.py [--steps 400] [--picture docs/images/doom.png]
+python benchmarks/doom.py                                # frames a second
+python benchmarks/doom.py --exact 1000 --processes 3     # the same bytes everywhere, and after a snapshot
+python benchmarks/doom.py --picture docs/images/doom.png
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -54,6 +59,50 @@ def measure(size: tuple[int, int], steps: int) -> str:
     )
 
 
+def digest(steps: int, seed: int = 0) -> tuple[str, str]:
+    """Of all frames and truths of random steps; and of the second half, played again from a snapshot."""
+    env = DoomEnv()
+    env.reset(seed=seed)
+    env.action_space.seed(seed)
+    actions = [env.action_space.sample() for _ in range(steps)]
+    first = hashlib.sha256()
+    for action in actions[: steps // 2]:
+        _feed(first, env, action)
+    whole, state = first.copy(), env.snapshot()
+    for action in actions[steps // 2 :]:
+        _feed(whole, env, action)
+    env.reset(seed=seed + 1)  # it has been elsewhere
+    env.restore(state)
+    for action in actions[steps // 2 :]:
+        _feed(first, env, action)
+    env.close()
+    return whole.hexdigest(), first.hexdigest()
+
+
+def _feed(total: Any, env: DoomEnv, action: Any) -> None:
+    frame = env.step(action)[0]
+    truth = env.truth()
+    for array in (frame, truth.depth, truth.segmentation, truth.world_from_camera):
+        total.update(np.asarray(array).tobytes())
+    for item in truth.objects:
+        total.update(repr((item.id, item.kind, item.position.tolist(), item.exists, item.attributes)).encode())
+    total.update(repr(truth.events).encode())
+
+
+def exact(steps: int, processes: int) -> str:
+    """Runs `digest` in processes of their own, one after another."""
+    command = [sys.executable, __file__, "--digest", str(steps)]
+    found = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(processes)
+    ]
+    same = len({tuple(one) for one in found}) == 1
+    again = all(one[0] == one[1] for one in found)
+    return (
+        f"{steps} random steps in {processes} processes: {'the same bytes' if same else 'THEY DIFFER'}; "
+        f"from a snapshot in the middle: {'the same bytes' if again else 'OTHER BYTES'}; {found[0][0][:16]}"
+    )
+
+
 def picture(path: Path) -> None:
     """Writes frames, depth and ids of some moments."""
     env, columns = DoomEnv(size=(128, 128)), []
@@ -82,7 +131,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--exact", type=int, metavar="STEPS")
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--digest", type=int, metavar="STEPS", help="what one process prints")
     options = parser.parse_args()
+    if options.digest is not None:
+        print(*digest(options.digest))
+        return
+    if options.exact is not None:
+        print(exact(options.exact, options.processes))
+        return
     if options.picture is not None:
         picture(options.picture)
         return
