@@ -116,12 +116,17 @@ def page(found: Mapping[str, Mapping[str, Any]], size: tuple[int, int]) -> str:
         "",
         f"{size[0]}x{size[1]} pixels; frames a second of processor time (its own and that of its child processes), so "
         "that other work does not count: a step and its frame, the faster of two stretches; "
-        f"{facts['cpu']}, {facts['cores']} cores. "
+        f"{facts['cpu']}, {facts['cores']} cores, {busy()}. "
         '"Exact": the same seed and actions give the same bytes. "Goes back by": how `restore` works, and its time '
         "after 12 steps.",
     ]
     absent = [f"- `{name}`: {_reason(f['error'])}" for name, f in found.items() if "error" in f]
     return "\n".join([*lines, *(["", "Not measured here:", "", *absent] if absent else [])])
+
+
+def busy() -> str:
+    """How much else the machine did, in words: processor time does not count it, but shared caches are smaller."""
+    return f"load {os.getloadavg()[1]:.1f} over the last 5 minutes" if hasattr(os, "getloadavg") else "load unknown"
 
 
 def check_page(path: Path) -> None:
