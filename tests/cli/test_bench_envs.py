@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +42,36 @@ def test_a_truth_is_measured_with_what_it_declares(monkeypatch: pytest.MonkeyPat
 
 
 def test_processor_time_grows_with_work_and_not_with_waiting() -> None:
-    import time
-
     start = processor_seconds()
     time.sleep(0.05)
     waited = processor_seconds() - start
     while processor_seconds() - start < waited + 0.02:  # a clock that stood still would never end this
         pass
     assert waited < 0.05
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found in /proc")
+def test_the_work_of_a_child_that_works_briefly_and_waits_is_counted() -> None:
+    """As an engine in lockstep does: a kernel that samples at its ticks of 1 to 10 ms does not see it."""
+    child = """
+import time
+for _ in range(100):
+    until = time.process_time() + 0.001
+    while time.process_time() < until:
+        pass
+    time.sleep(0.001)
+print(time.process_time(), flush=True)
+input()
+"""
+    start, own = processor_seconds(), time.process_time()
+    with subprocess.Popen(
+        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        used = float(process.stdout.readline())
+        counted = processor_seconds() - start - (time.process_time() - own)
+        process.communicate("\n")
+    assert used >= 0.1 and used - 0.005 < counted < used + 0.05  # the clocks are read one after another
 
 
 @pytest.mark.parametrize(
