@@ -7,6 +7,8 @@ Cells that nature changed (sand, water, crops) are left alone, and a thing put d
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from worldsim.errors import ConfigError
@@ -52,7 +54,7 @@ class _EditFault(Fault):
 
     random = True
     needs = frozenset({"events", "render_from"})
-    any_of = (CELLS, SWITCHES)
+    any_of: ClassVar[tuple[frozenset[str], ...]] = (CELLS, SWITCHES)
 
     def _begin(self, world: World, context: Frames, world_seed: int) -> Notes:
         return {"edits": 0}
