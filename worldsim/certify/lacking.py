@@ -35,9 +35,9 @@ def unable(faults: Sequence[str], abilities: Sequence[Abilities]) -> dict[str, s
     """Fault -> what no truth of the set gives that it needs."""
     out = {}
     for name in faults:
-        missing = [missing_of(able, FAULTS[name].needs, FAULTS[name].any_of) for able in abilities]
-        if missing and all(missing):
-            out[name] = f"the truth gives no {', '.join(min(missing, key=len))}, which the fault needs"
+        missing = sorted((missing_of(able, FAULTS[name].needs, FAULTS[name].any_of) for able in abilities), key=len)
+        if missing and missing[0]:
+            out[name] = f"the truth gives no {', '.join(missing[0])}, which the fault needs"
     return out
 
 
