@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def test_the_same_truth_is_lent_again_and_closed_at_the_end() -> None:
             Counted.closed += 1
             super().close()
 
-    def make() -> BlocksEnv:
+    def make() -> Any:
         made.append(Counted(preset="arena", size=(16, 16)))
         return made[-1]
 
@@ -37,13 +38,14 @@ def test_the_same_truth_is_lent_again_and_closed_at_the_end() -> None:
     for env in (second, third, fourth):
         env.close()
     with pytest.raises(RuntimeError, match="given back"):
-        second.render()
+        second.truth()
     truths.close()
     assert Counted.closed == 3
 
 
 def test_nothing_is_left_of_the_last_use() -> None:
-    truths = Truths(lambda: BlocksEnv(preset="arena", size=(32, 32)))
+    make: Any = partial(BlocksEnv, preset="arena", size=(32, 32))
+    truths = Truths(make)
     env = truths.make()
     before, _ = env.reset(seed=3)
     state = env.snapshot()
