@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldsim import dataset as store
 from worldsim.arrays import storing
-from worldsim.collect import CollectConfig, Play, plays, record_episode
+from worldsim.collect import CollectConfig, Play, Player, plays
 from worldsim.collect_workers import play, portable
 from worldsim.errors import ConfigError, WorldFailure
 from worldsim.recording import Recording
@@ -182,7 +182,8 @@ def _played(one: FreshPlay, refresh: int) -> Recording:
         if parent is not None and not parent.is_alive():
             raise EOFError("the training was killed")
 
-    return play(record_episode, one.config, one.scripts, one.indices(refresh), check)
+    with contextlib.closing(Player()) as player:
+        return play(player.record, one.config, one.scripts, one.indices(refresh), check)
 
 
 @contextlib.contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from worldsim import trees
-from worldsim.collect import CollectConfig, record_episode
+from worldsim.collect import CollectConfig, Player
 from worldsim.errors import ConfigError
 from worldsim.generate.config import GenerateConfig
 from worldsim.generate.making import GeneratedClip, generate
@@ -56,22 +57,25 @@ def held_out(
     Raises:
         ConfigError: If the walks of many worlds in a row do not move there.
     """
+    config = CollectConfig(
+        env=env, env_args=env_args, scenarios=(), walks=1.0, steps=steps, size=size, seed=seed, split="test"
+    )
     still = 0
-    for index in range(1_000_000):
-        config = CollectConfig(
-            env=env, env_args=env_args, scenarios=(), walks=1.0, steps=steps, size=size, seed=seed, split="test"
-        )
-        walk = record_episode(config, index, ())
-        frames = walk.frames[0]
-        last = min(moving_at + 4, steps)
-        change = np.square(frames[last].astype(np.float32) - frames[min(moving_at, steps)]).mean() / 255**2
-        if int(walk.lengths[0]) < steps or change < _MOVES:
-            still += 1
-            if still > _TRIES:
-                raise ConfigError(f"no walk of {_TRIES} test worlds of {env} moves: collect with another controller")
-            continue
-        still = 0
-        yield HeldOut(frames=frames, actions=trees.index(walk.actions, 0), world=int(walk.world_seeds[0]))
+    with closing(Player()) as player:
+        for index in range(1_000_000):
+            walk = player.record(config, index, ())
+            frames = walk.frames[0]
+            last = min(moving_at + 4, steps)
+            change = np.square(frames[last].astype(np.float32) - frames[min(moving_at, steps)]).mean() / 255**2
+            if int(walk.lengths[0]) < steps or change < _MOVES:
+                still += 1
+                if still > _TRIES:
+                    raise ConfigError(
+                        f"no walk of {_TRIES} test worlds of {env} moves: collect with another controller"
+                    )
+                continue
+            still = 0
+            yield HeldOut(frames=frames, actions=trees.index(walk.actions, 0), world=int(walk.world_seeds[0]))
 
 
 def showcase(config: GenerateConfig, model: ClipGenerator, folder: Path) -> Iterator[Exhibit]:
