@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from worldsim import trees
 from worldsim.envs.actions import find_map, make_space, minerl_space
 from worldsim.envs.minecraft import installation, pictures, states
+from worldsim.envs.minecraft import textures as game_textures
 from worldsim.envs.minecraft.child import Answer, Bridge, start_node
 from worldsim.envs.minecraft.keys import read_key
 from worldsim.errors import ConfigError, ContractError, UnknownNameError, UnsupportedError, WorldFailure, nearest
@@ -23,6 +24,7 @@ from worldsim.types import Frames
 
 PRESETS = ("court", "flat", "hills")
 MODES = ("creative", "survival")
+TEXTURES = ("own", "game")
 EDITS = frozenset(
     {
         *("RemoveObject", "AddObject", "MoveObject", "RecolourObject", "ReplaceObject"),
@@ -53,6 +55,7 @@ class MinecraftEnv(gym.Env[Frames, Any]):
         wander: bool | None = None,
         actions: str = "minerl",
         view_distance: int = 3,
+        textures: str = "own",
         timeout: float = 60.0,
         render_mode: str | None = "rgb_array",
         start_bridge: Callable[[], Bridge] | None = None,
@@ -67,16 +70,19 @@ class MinecraftEnv(gym.Env[Frames, Any]):
             wander: Whether they walk about; None = only on the hills.
             actions: Form of the action space: "minerl", "discrete" or "continuous" (see `worldsim.envs.actions`).
             view_distance: Columns of 16 m that are seen in every direction, 1 to 8.
+            textures: "own" (patterns drawn here) or "game" (Minecraft's own blocks, which the user has fetched).
+                Frames differ; depth and ids only where grass, doors and the like have other holes.
             timeout: Seconds until the bridge must have answered.
             render_mode: "rgb_array" or None.
             start_bridge: Starts another bridge than the installed one, for tests.
 
         Raises:
-            UnknownNameError: For a preset or mode that does not exist.
+            UnknownNameError: For a preset, mode or textures that do not exist.
             ConfigError: For a number out of range.
-            PrerequisiteError: If the bridge is not installed.
+            PrerequisiteError: If the bridge is not installed, or the game's textures are asked for and not there.
         """
-        for what, value, known in (("preset", preset, PRESETS), ("mode", mode, MODES)):
+        chosen = (("preset", preset, PRESETS), ("mode", mode, MODES), ("textures", textures, TEXTURES))
+        for what, value, known in chosen:
             if value not in known:
                 raise UnknownNameError(
                     f"Minecraft has no {what} {value!r}.{nearest(value, known)} Known: {', '.join(known)}."
@@ -88,12 +94,14 @@ class MinecraftEnv(gym.Env[Frames, Any]):
                 "expected 0..64 creatures, a view_distance of 1..8 columns and a timeout > 0, "
                 f"got {creatures}, {view_distance} and {timeout}"
             )
+        self._atlas = str(game_textures.find()) if textures == "game" else None
         if start_bridge is None:
             found = installation.find()
             start_bridge = functools.partial(start_node, found, timeout=timeout)
         self.preset, self.size, self.mode = preset, (int(size[0]), int(size[1])), mode
         self.creatures, self.wander = int(creatures), preset == "hills" if wander is None else bool(wander)
         self.view_distance, self.render_mode = int(view_distance), render_mode
+        self.textures = textures
         self.observation_space = gym.spaces.Box(0, 255, (*self.size, 3), np.uint8)
         self.action_space = make_space(actions)
         self._map = None if actions == "minerl" else find_map(self.action_space, minerl_space())
@@ -249,6 +257,7 @@ class MinecraftEnv(gym.Env[Frames, Any]):
                 width=width,
                 reach=self.view_distance,
                 survival=self.mode == "survival",
+                atlas=self._atlas,
             )
         return self._bridge
 

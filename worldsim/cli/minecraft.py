@@ -1,7 +1,8 @@
 """`worldsim doctor minecraft`: what the Minecraft bridge needs, and `--install`, which gets it.
 
 The packages go into a folder of the user's own ($WORLDSIM_HOME, else the XDG data folder), named after the lock file;
-nothing is written into the checkout or into site-packages. System packages are named, never installed.
+nothing is written into the checkout or into site-packages. System packages are named, never installed. The game's own
+block textures come only with `--textures` (`minecraft_textures.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldsim.cli.arguments import parse
-from worldsim.errors import PrerequisiteError, WorldsimError
+from worldsim.cli.minecraft_textures import add_textures, folder_size
+from worldsim.errors import ConfigError, PrerequisiteError, WorldsimError
 
 if TYPE_CHECKING:
     from worldsim.envs.minecraft.env import MinecraftEnv
 
 EXAMPLES = """worldsim doctor minecraft
 worldsim doctor minecraft --install
+worldsim doctor minecraft --install --textures
 WORLDSIM_HOME=/data/worldsim worldsim doctor minecraft --install"""
 HEADERS = {"xi": "libxi-dev", "gl": "libgl1-mesa-dev", "glew": "libglew-dev", "xext": "libxext-dev"}
 COMPILED = 163  # files that the build of gl 8.1.6 compiles, for the progress line
@@ -38,6 +41,9 @@ class MinecraftArgs:
     """Install the npm packages that the lock file names: about 5 minutes on two cores, for one of them is compiled."""
     force: bool = False
     """Install again, though it is installed."""
+    textures: bool = False
+    """With --install: the game's own block textures too, for the argument textures="game". They are Mojang's, not ours:
+    41 MB are fetched from an npm package, 1 MB stays."""
 
 
 def minecraft_command(args: Sequence[str]) -> int:
@@ -45,9 +51,12 @@ def minecraft_command(args: Sequence[str]) -> int:
     from worldsim.envs.minecraft import installation as place
 
     given = parse(MinecraftArgs, args, "doctor minecraft", EXAMPLES)
+    if given.textures and not given.install:
+        raise ConfigError(f"--textures goes with --install: {place.INSTALL} --textures")
+    bridge_wanted = not place.is_installed() or given.force
     lacking = [*place.lacking_programs()]
     if given.install:
-        lacking += [*_lacking_tools(place.BUILD_PROGRAMS)]
+        lacking += [*_lacking_tools(place.BUILD_PROGRAMS if bridge_wanted or not given.textures else ())]
     for what, remedy in lacking:
         print(f"MISSING  {what}\n         {remedy}")
     if lacking:
@@ -55,13 +64,15 @@ def minecraft_command(args: Sequence[str]) -> int:
             f"install what is missing, then run: {place.INSTALL}\n"
             f"  on Debian and Ubuntu: apt-get install nodejs npm {place.RUN_PACKAGES} {place.BUILD_PACKAGES}"
         )
-    if place.is_installed() and not given.force:
-        print(f"ok       the bridge is installed in {place.folder()} ({_size(place.folder()) / 1e6:.0f} MB)")
-        return 0
-    if not given.install:
+    if not bridge_wanted:
+        print(f"ok       the bridge is installed in {place.folder()} ({folder_size(place.folder()) / 1e6:.0f} MB)")
+    elif not given.install:
         raise PrerequisiteError(f"the programs are there, the bridge's npm packages are not; run: {place.INSTALL}")
     try:
-        install(place.BRIDGE, place.folder(), place.GAME)
+        if bridge_wanted:
+            install(place.BRIDGE, place.folder(), place.GAME)
+        if given.textures:
+            add_textures(force=given.force)
     except (OSError, subprocess.SubprocessError, WorldsimError) as error:
         print(f"error: the installation failed: {error}")
         return 1
@@ -72,7 +83,7 @@ def _lacking_tools(programs: Sequence[str]) -> Iterator[tuple[str, str]]:
     for program in ("npm", *programs):
         if shutil.which(program) is None:
             yield f"{program} is not on the PATH", f"apt-get install {program}"
-    if shutil.which("pkg-config"):
+    if programs and shutil.which("pkg-config"):
         for name, package in HEADERS.items():
             if subprocess.run(["pkg-config", "--exists", name], check=False).returncode:
                 yield f"the headers of {name} are not installed", f"apt-get install {package}"
@@ -105,9 +116,11 @@ def install(bridge: Path, folder: Path, game: str) -> None:
         binary = partial / "node_modules" / "gl" / "build" / "Release" / "webgl.node"
         if not binary.is_file():
             raise WorldsimError(f"the build of gl left no {binary.name}; look into {partial} by hand")
-        before = _size(partial)
+        before = folder_size(partial)
         prune(partial / "node_modules", game)
-        print(f"3/4  pruned to Minecraft {game}: {before / 1e6:.0f} MB -> {_size(partial) / 1e6:.0f} MB", flush=True)
+        print(
+            f"3/4  pruned to Minecraft {game}: {before / 1e6:.0f} MB -> {folder_size(partial) / 1e6:.0f} MB", flush=True
+        )
         (partial / "complete").write_text(f"minecraft {game}\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
@@ -197,7 +210,3 @@ def _try_out(folder: Path) -> str:
     if check["differ"] or check["astray"]:
         raise WorldsimError(f"the bridge runs, but its two sides differ: {check}")
     return "tried: a world was made, ten steps were played, client and server agree"
-
-
-def _size(folder: Path) -> int:
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and not f.is_symlink())

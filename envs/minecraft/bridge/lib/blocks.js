@@ -13,10 +13,11 @@ const CLEAR_NAME = /glass|ice$|leaves/
 
 /** Looks up what is drawn for a state, once. */
 class BlockLooks {
-  /** @param registry of prismarine-registry; @param means of `drawAtlas` */
-  constructor (registry, means) {
+  /** @param registry of prismarine-registry; @param atlas of `ownAtlas` or `combine` */
+  constructor (registry, { means, tiles }) {
     this.Block = require('prismarine-block')(registry)
     this.means = means
+    this.tiles = tiles
     this.known = []
   }
 
@@ -35,10 +36,12 @@ class BlockLooks {
     else if (name === 'water' || name === 'lava') kind = LIQUID
     else if (full) kind = CLEAR_NAME.test(name) ? CLEAR : CUBE
     else if (shapes.length === 0) kind = BLADES
-    const paints = paint(name)
-    const faces = {}
-    for (const [key, surface] of Object.entries(paints)) faces[key] = this._face(surface)
+    const faces = this.tiles?.[name] ?? this._own(name)
     return { kind, name, boxes: kind === BOXES ? shapes : [], faces, type: block.type }
+  }
+
+  _own (name) {
+    return Object.fromEntries(Object.entries(paint(name)).map(([key, surface]) => [key, this._face(surface)]))
   }
 
   _face ({ pattern, colour, second }) {

@@ -11,14 +11,14 @@ const OUTSIDE = 0xffff // in a column that is not loaded: nothing is drawn again
 const LIQUID_TOP = 14 / 16
 const INSET = 1 / 64 / 16 // texels at the edge are not mixed with the neighbouring pattern
 
-// direction, two tangents (a x b = direction), light of the face
+// direction, two tangents (a x b = direction), light of the face; mirrored: seen from outside, its axis runs to the left
 const FACES = [
   { d: [0, 1, 0], a: [0, 0, 1], b: [1, 0, 0], side: 'top', light: 255 },
   { d: [0, -1, 0], a: [1, 0, 0], b: [0, 0, 1], side: 'bottom', light: 128 },
-  { d: [1, 0, 0], a: [0, 1, 0], b: [0, 0, 1], side: 'side', light: 166 },
+  { d: [1, 0, 0], a: [0, 1, 0], b: [0, 0, 1], side: 'side', light: 166, mirrored: true },
   { d: [-1, 0, 0], a: [0, 0, 1], b: [0, 1, 0], side: 'side', light: 158 },
   { d: [0, 0, 1], a: [1, 0, 0], b: [0, 1, 0], side: 'side', light: 206 },
-  { d: [0, 0, -1], a: [0, 1, 0], b: [1, 0, 0], side: 'side', light: 196 }
+  { d: [0, 0, -1], a: [0, 1, 0], b: [1, 0, 0], side: 'side', light: 196, mirrored: true }
 ]
 const OCCLUSION = [0.55, 0.7, 0.86, 1] // of a corner with 3, 2, 1, 0 cubes around it
 
@@ -95,10 +95,10 @@ function addFace (builder, face, low, high, look, lights, turned = false) {
     const [s, t] = CORNERS[i]
     const p = [0, 1, 2].map(k => {
       if (d[k] !== 0) return d[k] > 0 ? high[k] : low[k]
-      const along = a[k] !== 0 ? s : t
-      return along ? high[k] : low[k]
+      return (a[k] !== 0 ? s : t) ? high[k] : low[k]
     })
-    const level = d[0] !== 0 ? p[2] - Math.floor(low[2]) : p[0] - Math.floor(low[0])
+    const along = d[0] !== 0 ? p[2] - Math.floor(low[2]) : p[0] - Math.floor(low[0])
+    const level = look.tile && face.mirrored ? 1 - along : along // a tile may have letters on it
     const down = d[1] !== 0 ? p[2] - Math.floor(low[2]) : 1 - (p[1] - Math.floor(low[1]))
     builder.vertex(p[0], p[1], p[2], texel(look.corner[0], level), texel(look.corner[1], down), look, lights[i])
   }

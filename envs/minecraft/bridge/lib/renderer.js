@@ -1,8 +1,8 @@
 'use strict'
 // Pictures of meshes: colours, and in a second pass depth and instance ids. WebGL through headless-gl.
 const createContext = require('gl')
+const { OWN_SIDE } = require('./atlas')
 const { STRIDE } = require('./meshing')
-const { drawAtlas } = require('./patterns')
 
 const NEAR = 0.05 // metres
 const FAR = 256 // metres; depth is kept in 24 bits of it: 15 micrometres
@@ -33,7 +33,20 @@ void main() {
   gl_Position = vec4(p.x * focal.x, -p.y * focal.y, (f + n) / (f - n) * p.z - 2.0 * f * n / (f - n), p.z);
 }`
 
-const FRAGMENT = `
+const OWN = `
+    vec3 colour = mix(v_first.rgb, v_second.rgb, mix(v_second.a, t.g, detail));
+    gl_FragColor = vec4(colour * v_first.a * (1.0 + detail * (t.r - 128.0 / 255.0) * 1.2), 1.0);`
+// A tile has its colours in the texture, and its mean colour in the vertex.
+const OWN_OR_TILE = `
+    if (v_texel.y > 1.0) {
+      gl_FragColor = vec4(mix(v_second.rgb, t.rgb, detail) * v_first.a, 1.0);
+      return;
+    }${OWN}`
+
+/** @param atlas without tiles the shader knows of none, and costs nothing more */
+function fragment ({ width, height, tiles }) {
+  const scale = tiles ? ` * vec2(${(OWN_SIDE / width).toFixed(9)}, ${(OWN_SIDE / height).toFixed(9)})` : ''
+  return `
 precision highp float;
 uniform sampler2D atlas;
 uniform float instance;  // -1 draws colours; 0..255 depth and this id
@@ -42,12 +55,10 @@ varying vec4 v_first;
 varying vec4 v_second;
 varying float v_depth;
 void main() {
-  vec4 t = texture2D(atlas, v_texel);
+  vec4 t = texture2D(atlas, v_texel${scale});
   if (t.a < 0.5) discard;
   if (instance < 0.0) {
-    float detail = 1.0 - clamp((v_depth - ${FADE[0].toFixed(1)}) / ${(FADE[1] - FADE[0]).toFixed(1)}, 0.0, 1.0);
-    vec3 colour = mix(v_first.rgb, v_second.rgb, mix(v_second.a, t.g, detail));
-    gl_FragColor = vec4(colour * v_first.a * (1.0 + detail * (t.r - 128.0 / 255.0) * 1.2), 1.0);
+    float detail = 1.0 - clamp((v_depth - ${FADE[0].toFixed(1)}) / ${(FADE[1] - FADE[0]).toFixed(1)}, 0.0, 1.0);${tiles ? OWN_OR_TILE : OWN}
   } else {
     float q = floor(v_depth / ${FAR.toFixed(1)} * 16777215.0 + 0.5);
     float high = floor(q / 65536.0);
@@ -55,6 +66,7 @@ void main() {
     gl_FragColor = vec4(high, middle, q - high * 65536.0 - middle * 256.0, instance) / 255.0;
   }
 }`
+}
 
 /** A shape on the graphics side: `draw` of a Renderer takes it. */
 class Mesh {
@@ -77,7 +89,8 @@ class Mesh {
 }
 
 class Renderer {
-  constructor () {
+  /** @param atlas of `ownAtlas` or `combine` */
+  constructor (atlas) {
     const gl = createContext(8, 8, { antialias: false })
     if (!gl) {
       throw new Error('no graphics context: is the X display up (DISPLAY), are libgl1-mesa-dri and the gl package installed?')
@@ -85,12 +98,11 @@ class Renderer {
     if (!gl.getExtension('OES_element_index_uint')) throw new Error('this graphics driver has no 32-bit indices')
     this.gl = gl
     this.targets = new Map()
-    this.program = this._program()
+    this.program = this._program(atlas)
     this.uniforms = {}
     for (const name of ['turn', 'shift', 'view', 'focal', 'instance']) this.uniforms[name] = gl.getUniformLocation(this.program, name)
     this.attributes = ['place', 'texel', 'first', 'second'].map(name => gl.getAttribLocation(this.program, name))
-    this.atlas = drawAtlas()
-    this._texture()
+    this._texture(atlas)
     gl.useProgram(this.program)
     gl.enable(gl.DEPTH_TEST)
     gl.enable(gl.CULL_FACE)
@@ -196,19 +208,18 @@ class Renderer {
     this.targets.delete(key)
   }
 
-  _texture () {
+  _texture ({ width, height, data }) {
     const { gl } = this
-    const { size, data } = this.atlas
     gl.activeTexture(gl.TEXTURE0)
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture())
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, size, size, 0, gl.RGBA, gl.UNSIGNED_BYTE, data)
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, width, height, 0, gl.RGBA, gl.UNSIGNED_BYTE, data)
     for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, filter, gl.NEAREST)
   }
 
-  _program () {
+  _program (atlas) {
     const { gl } = this
     const program = gl.createProgram()
-    for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, fragment(atlas)]]) {
       const shader = gl.createShader(type)
       gl.shaderSource(shader, source)
       gl.compileShader(shader)

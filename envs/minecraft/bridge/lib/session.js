@@ -2,6 +2,7 @@
 // One world with its agent: what the requests of Python mean.
 const { Vec3 } = require('vec3')
 const { Agent, cameraPose } = require('./agent')
+const { combine, ownAtlas, readGame } = require('./atlas')
 const { BlockLooks } = require('./blocks')
 const { Refused } = require('./channel')
 const { Chunks } = require('./chunks')
@@ -23,18 +24,19 @@ class Session {
     this.wander = false
   }
 
-  /** {height, width, reach, survival}: starts server, agent and renderer. */
-  async start ({ height, width, reach, survival }) {
+  /** {height, width, reach, survival, atlas?}: starts server, agent and renderer; atlas: folder of other tiles. */
+  async start ({ height, width, reach, survival, atlas: folder = null }) {
     this.size = [height, width]
     this.survival = survival
-    const renderer = new Renderer()
+    const atlas = folder === null ? ownAtlas() : combine(ownAtlas(), readGame(folder))
+    const renderer = new Renderer(atlas)
     const { ground, clock } = this
     const { serv, silent } = await startServer((x, z) => ground.generate(x, z))
     ground.attach(serv)
     ground.choose('flat', 0)
     const { bot, player } = await join(serv, silent, new Vec3(MIDDLE + 0.5, FLOOR, MIDDLE + 0.5))
     this.barrier = makeBarrier(bot, player)
-    const looks = new BlockLooks(serv.registry, renderer.atlas.means)
+    const looks = new BlockLooks(serv.registry, atlas)
     this.chunks = new Chunks({ ground, bot, player, renderer, looks, reach })
     this.creatures = new Creatures({ serv, bot, player, ground, renderer })
     this.inventory = new Inventory({ serv, player })
