@@ -163,6 +163,25 @@ def test_depth_ids_and_creatures_are_the_same_to_the_bit(baked: Atlas) -> None:
 
 
 @needs_bridge
+def test_a_tile_is_read_to_its_edge_and_no_further(baked: Atlas) -> None:
+    """Far away a pixel at the edge of a face reads beyond it; here there is nothing but holes around the one tile."""
+    textures.write(
+        bake(art.picture(), {"grass_block": art.entry(art.cube(art.GREY, art.GREY, art.GREY))}), textures.folder()
+    )
+    envs = [MinecraftEnv(preset="flat", creatures=0, size=(96, 128), textures=t) for t in ("own", "game")]
+    for env in envs:
+        env.reset(seed=1)
+    for yaw in range(0, 90, 3):
+        depths = []
+        for env in envs:
+            env.edit(SetPose(position=(8.3, 5.0, 8.6), yaw=float(yaw), pitch=4.0))
+            depths.append(env.truth().depth)
+        np.testing.assert_array_equal(*depths)
+    for env in envs:
+        env.close()
+
+
+@needs_bridge
 def test_a_snapshot_of_one_goes_on_in_the_other(pair: dict[str, MinecraftEnv]) -> None:
     own, game = pair["own"], pair["game"]
     own.reset(seed=4)

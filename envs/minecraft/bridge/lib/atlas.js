@@ -3,12 +3,15 @@
 // worldsim bakes those into atlas.rgba and atlas.json (envs/minecraft/textures.py).
 //
 // Places in it are in units of the own patterns' side, whatever lies below them, so that a mesh of own patterns is the
-// same with and without tiles: a tile's v is greater than 1.
+// same with and without tiles. Between both is a gap of one side: far away a pixel at the edge of a face reads some texels
+// beyond it, and the shader must know what it belongs to. A face's tile stands where an own pattern has its first colour.
 const fs = require('node:fs')
 const path = require('node:path')
 const { GRID, TEXELS, drawAtlas } = require('./patterns')
 
 const FORMAT = 1
+const TILES_FROM = 2 // v of the first row of tiles
+const MOST = 256 // columns, and rows: a vertex has a byte for each
 const OWN_SIDE = TEXELS * GRID
 const SURFACES = ['top', 'side', 'bottom']
 
@@ -26,14 +29,15 @@ function ownAtlas () {
  */
 function combine (own, game) {
   const [width, rows] = game.size
-  const height = 2 ** Math.ceil(Math.log2(own.height + rows)) // WebGL's condition for a texture that repeats
+  const first = TILES_FROM * OWN_SIDE
+  const height = 2 ** Math.ceil(Math.log2(first + rows)) // WebGL's condition for a texture that repeats
   const data = new Uint8Array(width * height * 4)
   for (let y = 0; y < own.height; y++) data.set(own.data.subarray(y * own.width * 4, (y + 1) * own.width * 4), y * width * 4)
-  data.set(game.data, own.height * width * 4)
+  data.set(game.data, first * width * 4)
   const columns = width / TEXELS
   const face = index => {
-    const mean = game.means[index]
-    return { corner: [(index % columns) / GRID, 1 + Math.floor(index / columns) / GRID], colour: mean, second: mean, mean: 0, tile: true }
+    const [column, row] = [index % columns, Math.floor(index / columns)]
+    return { corner: [column / GRID, TILES_FROM + row / GRID], colour: [column, row, 0], second: game.means[index], mean: 0, tile: true }
   }
   const tiles = Object.create(null) // a block may have any name
   for (const [name, indices] of Object.entries(game.blocks)) tiles[name] = Object.fromEntries(SURFACES.map((key, i) => [key, face(indices[i])]))
@@ -45,7 +49,7 @@ function readGame (folder) {
   const { format, size, tile, means, blocks } = JSON.parse(fs.readFileSync(path.join(folder, 'atlas.json'), 'utf8'))
   const data = fs.readFileSync(path.join(folder, 'atlas.rgba'))
   const [width, height] = size
-  if (format !== FORMAT || tile !== TEXELS || !(width >= OWN_SIDE) || width & (width - 1) || height % TEXELS || data.length !== width * height * 4) {
+  if (format !== FORMAT || tile !== TEXELS || !(width >= OWN_SIDE) || width & (width - 1) || height % TEXELS || Math.max(width, height) > MOST * TEXELS || data.length !== width * height * 4) {
     throw new Error(`the atlas in ${folder} is not as this version bakes it (format ${format}, ${width}x${height}, ${data.length} bytes); run: worldsim doctor minecraft --install --textures`)
   }
   const count = Math.min(means.length, width * height / TEXELS ** 2)
@@ -57,4 +61,4 @@ function readGame (folder) {
   return { size, means, blocks, data }
 }
 
-module.exports = { OWN_SIDE, combine, ownAtlas, readGame }
+module.exports = { OWN_SIDE, TILES_FROM, combine, ownAtlas, readGame }

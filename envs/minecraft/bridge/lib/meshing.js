@@ -13,11 +13,11 @@ const INSET = 1 / 64 / 16 // texels at the edge are not mixed with the neighbour
 
 // direction, two tangents (a x b = direction), light of the face; mirrored: seen from outside, its axis runs to the left
 const FACES = [
-  { d: [0, 1, 0], a: [0, 0, 1], b: [1, 0, 0], side: 'top', light: 255 },
-  { d: [0, -1, 0], a: [1, 0, 0], b: [0, 0, 1], side: 'bottom', light: 128 },
+  { d: [0, 1, 0], a: [0, 0, 1], b: [1, 0, 0], side: 'top', light: 255, mirrored: false },
+  { d: [0, -1, 0], a: [1, 0, 0], b: [0, 0, 1], side: 'bottom', light: 128, mirrored: false },
   { d: [1, 0, 0], a: [0, 1, 0], b: [0, 0, 1], side: 'side', light: 166, mirrored: true },
-  { d: [-1, 0, 0], a: [0, 0, 1], b: [0, 1, 0], side: 'side', light: 158 },
-  { d: [0, 0, 1], a: [1, 0, 0], b: [0, 1, 0], side: 'side', light: 206 },
+  { d: [-1, 0, 0], a: [0, 0, 1], b: [0, 1, 0], side: 'side', light: 158, mirrored: false },
+  { d: [0, 0, 1], a: [1, 0, 0], b: [0, 1, 0], side: 'side', light: 206, mirrored: false },
   { d: [0, 0, -1], a: [0, 1, 0], b: [1, 0, 0], side: 'side', light: 196, mirrored: true }
 ]
 const OCCLUSION = [0.55, 0.7, 0.86, 1] // of a corner with 3, 2, 1, 0 cubes around it
@@ -202,4 +202,4 @@ function addBlades (builder, x, y, z, look) {
   }
 }
 
-module.exports = { Builder, FACES, OUTSIDE, SIDE, STRIDE, addFace, gather, meshSection }
+module.exports = { Builder, FACES, INSET, OUTSIDE, SIDE, STRIDE, addFace, gather, meshSection }

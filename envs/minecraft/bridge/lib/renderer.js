@@ -1,8 +1,9 @@
 'use strict'
 // Pictures of meshes: colours, and in a second pass depth and instance ids. WebGL through headless-gl.
 const createContext = require('gl')
-const { OWN_SIDE } = require('./atlas')
-const { STRIDE } = require('./meshing')
+const { OWN_SIDE, TILES_FROM } = require('./atlas')
+const { INSET, STRIDE } = require('./meshing')
+const { GRID } = require('./patterns')
 
 const NEAR = 0.05 // metres
 const FAR = 256 // metres; depth is kept in 24 bits of it: 15 micrometres
@@ -33,19 +34,31 @@ void main() {
   gl_Position = vec4(p.x * focal.x, -p.y * focal.y, (f + n) / (f - n) * p.z - 2.0 * f * n / (f - n), p.z);
 }`
 
-const OWN = `
+const OWN_TEXEL = `
+  vec4 t = texture2D(atlas, v_texel);`
+const OWN_COLOUR = `
     vec3 colour = mix(v_first.rgb, v_second.rgb, mix(v_second.a, t.g, detail));
     gl_FragColor = vec4(colour * v_first.a * (1.0 + detail * (t.r - 128.0 / 255.0) * 1.2), 1.0);`
+
+/** A tile's texel, kept inside the tile; an own pattern's as a texture that repeats has it. */
+function texelOfBoth ({ width, height }) {
+  return `
+  bool tile = v_texel.y > ${(TILES_FROM - 0.5).toFixed(1)};
+  vec2 low = floor(v_first.rg * 255.0 + 0.5) / ${GRID.toFixed(1)} + vec2(0.0, ${TILES_FROM.toFixed(1)});
+  vec2 inside = clamp(v_texel, low + ${INSET}, low + ${1 / GRID - INSET});
+  vec4 t = texture2D(atlas, (tile ? inside : fract(v_texel)) * vec2(${(OWN_SIDE / width).toFixed(9)}, ${(OWN_SIDE / height).toFixed(9)}));`
+}
+
 // A tile has its colours in the texture, and its mean colour in the vertex.
-const OWN_OR_TILE = `
-    if (v_texel.y > 1.0) {
+const COLOUR_OF_BOTH = `
+    if (tile) {
       gl_FragColor = vec4(mix(v_second.rgb, t.rgb, detail) * v_first.a, 1.0);
       return;
-    }${OWN}`
+    }${OWN_COLOUR}`
 
 /** @param atlas without tiles the shader knows of none, and costs nothing more */
-function fragment ({ width, height, tiles }) {
-  const scale = tiles ? ` * vec2(${(OWN_SIDE / width).toFixed(9)}, ${(OWN_SIDE / height).toFixed(9)})` : ''
+function fragment (atlas) {
+  const [texel, colour] = atlas.tiles ? [texelOfBoth(atlas), COLOUR_OF_BOTH] : [OWN_TEXEL, OWN_COLOUR]
   return `
 precision highp float;
 uniform sampler2D atlas;
@@ -54,11 +67,10 @@ varying vec2 v_texel;
 varying vec4 v_first;
 varying vec4 v_second;
 varying float v_depth;
-void main() {
-  vec4 t = texture2D(atlas, v_texel${scale});
+void main() {${texel}
   if (t.a < 0.5) discard;
   if (instance < 0.0) {
-    float detail = 1.0 - clamp((v_depth - ${FADE[0].toFixed(1)}) / ${(FADE[1] - FADE[0]).toFixed(1)}, 0.0, 1.0);${tiles ? OWN_OR_TILE : OWN}
+    float detail = 1.0 - clamp((v_depth - ${FADE[0].toFixed(1)}) / ${(FADE[1] - FADE[0]).toFixed(1)}, 0.0, 1.0);${colour}
   } else {
     float q = floor(v_depth / ${FAR.toFixed(1)} * 16777215.0 + 0.5);
     float high = floor(q / 65536.0);

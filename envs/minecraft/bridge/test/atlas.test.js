@@ -4,7 +4,7 @@ const assert = require('node:assert')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const { OWN_SIDE, combine, ownAtlas, readGame } = require('../lib/atlas')
+const { OWN_SIDE, TILES_FROM, combine, ownAtlas, readGame } = require('../lib/atlas')
 const { Builder, FACES, addFace } = require('../lib/meshing')
 const { GRID, TEXELS, corner } = require('../lib/patterns')
 
@@ -61,7 +61,9 @@ test('each surface of a block finds its own colour, and only blocks with tiles h
   assert.deepStrictEqual([top, side, bottom].map(middle), COLOURS.slice(0, 3).map(c => [...c, 255]))
   assert.deepStrictEqual(middle(both.tiles.stone.side), [6, 6, 6, 255])
   assert.deepStrictEqual(top.second, COLOURS[0])
-  assert.ok(top.corner[1] >= 1, 'the shader knows a tile by v > 1')
+  for (const { corner: at, colour: [column, row] } of [top, side, both.tiles.stone.top]) {
+    assert.deepStrictEqual(at, [column / GRID, TILES_FROM + row / GRID]) // what the shader makes of the colour
+  }
   assert.deepStrictEqual(middle(both.tiles.constructor.top), [...COLOURS[3], 255])
   assert.strictEqual(both.tiles.toString, undefined)
   assert.strictEqual(both.tiles.dirt, undefined)
@@ -99,7 +101,7 @@ test('what worldsim bakes is read back, and anything else is refused', () => {
   const found = readGame(folder(about, data))
   assert.deepStrictEqual([found.size, found.means, found.blocks], [size, means, blocks])
   assert.ok(found.data.equals(data))
-  for (const broken of [{ format: 2 }, { tile: 32 }, { size: [size[0], size[1] + 16] }, { size: [120, 34] }]) {
+  for (const broken of [{ format: 2 }, { tile: 32 }, { size: [size[0], size[1] + 16] }, { size: [120, 34] }, { size: [8192, 1] }]) {
     assert.throws(() => readGame(folder({ ...about, ...broken }, data)), /--install --textures/)
   }
   for (const indices of [[0, 1], [0, 1, 99], [0, 1, -1], [0, 1, 0.5]]) {
