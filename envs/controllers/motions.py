@@ -34,12 +34,14 @@ def wait(steps: int) -> Motion:
 
 
 def turn_to(scene: Scene, yaw: float, pitch: float | None = None) -> Motion:
-    """Turns the short way round until the camera looks there, to 0.001 degrees."""
+    """Turns the short way round until the camera looks there, to 0.001 degrees, or as far up or down as it can."""
+    before, still = scene.pose.pitch, 0
     while True:
         pose = scene.pose
         left, down = wrap(yaw - pose.yaw), 0.0 if pitch is None else pitch - pose.pitch
-        if abs(left) < AT_EASE and abs(down) < AT_EASE:
+        if abs(left) < AT_EASE and (abs(down) < AT_EASE or still > 2):
             return
+        before, still = pose.pitch, still + 1 if pose.pitch == before else 0
         yield Press(keys={"camera": (_clip(down), _clip(left))})
 
 

@@ -7,8 +7,10 @@ steps.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,11 @@ from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, 
 from worldsim.envs.controllers.scene import Aborted, Motion, Scene
 from worldsim.envs.controllers.sight import box_corners, box_in_view, clearance, covered, hiding_places
 from worldsim.envs.controllers.survey import face_target, find_object, finish_context
+from worldsim.envs.controllers.ways import ways_to_hide
 from worldsim.truth import ObjectState
+
+_KEEP_OFF = 0.8  # metres that a walk stays away from what stands before it
+_LEAST_LEG = 0.75  # metres
 
 
 def look_away_return(
@@ -142,7 +148,7 @@ def leave_and_return(
         scene.abort("the thing cannot be turned out of view")
     scene.mark("hidden")
     if leave > 0:
-        yield from move(scene, "forward", min(leave, clearance(scene.truth) - 0.8))
+        yield from move(scene, "forward", min(leave, clearance(scene.truth) - _KEEP_OFF))
     yield from wait(hold)
     yield from go_back_to(scene, home)
     scene.focus["unseen_steps"] = scene.t - first
@@ -167,7 +173,7 @@ def a_b_a(scene: Scene, *, metres: float = 5.0, hold: int = 0, window: int = 5) 
     """Walks to another place and back the same way."""
     yield from _start_walk(scene)
     home = scene.pose
-    yield from move(scene, "forward", min(metres, clearance(scene.truth) - 0.8))
+    yield from move(scene, "forward", min(metres, clearance(scene.truth) - _KEEP_OFF))
     _require_a_walk(scene, home.eye, 0.75)
     scene.mark("hidden")
     yield from wait(hold)
@@ -178,11 +184,11 @@ def a_b_a(scene: Scene, *, metres: float = 5.0, hold: int = 0, window: int = 5) 
 
 def a_b_c_a(scene: Scene, *, metres: float = 5.0, spread: float = 50.0, window: int = 5) -> Motion:
     """Walks a triangle: away, across, and home by a way not walked before."""
-    yield from _start_walk(scene)
+    yield from _start_walk(scene, legs=(-spread / 2, spread / 2))
     home = scene.pose
-    ways = [(min(metres, clearance(scene.truth, turn) - 0.8), turn) for turn in (-spread / 2, spread / 2)]
+    ways = [(min(metres, clearance(scene.truth, turn) - _KEEP_OFF), turn) for turn in (-spread / 2, spread / 2)]
     corners = [home.eye + length * heading(home.yaw + turn) for length, turn in ways]
-    if min(length for length, _ in ways) < 0.75:
+    if min(length for length, _ in ways) < _LEAST_LEG:
         scene.abort("there is no room for a triangle")
     for name, corner in zip(("b", "hidden"), corners, strict=True):
         yield from walk_to(scene, corner, tolerance=0.2)
@@ -203,21 +209,23 @@ def orbit(
 ) -> Motion:
     """Walks around an instance, which stays in the middle of the view: the same thing from several sides.
 
-    It walks up to `radius` first. Where the way is blocked it goes the other way round; half of `degrees` is the least.
+    It walks up to `radius` first. Where the way is blocked it goes the other way round, then nearer; half of `degrees`
+    is the least.
     """
     yield from find_object(scene, kinds, far=far)
     target = scene.object(scene.focus["object_id"])
     centre = target.position
     gap = ground_distance(scene.pose.eye, centre) - radius
     if gap > 0.0:
-        yield from walk_to(scene, scene.pose.eye + gap * heading(yaw_to(scene.pose.eye, centre)), tolerance=0.25)
+        with contextlib.suppress(Aborted):  # where the way there is blocked it walks around from farther off
+            yield from walk_to(scene, scene.pose.eye + gap * heading(yaw_to(scene.pose.eye, centre)), tolerance=0.25)
     yield from look_at(scene, centre)
     scene.mark("departure")
     start = around = yaw_to(centre, scene.pose.eye)
     length = ground_distance(scene.pose.eye, centre)
-    for side in (1, -1):
+    for metres, side in itertools.product((length, 0.7 * length), (1, -1)):
         for _ in range(math.ceil(degrees / step)):
-            goal = centre + length * heading(around + side * step)
+            goal = centre + metres * heading(around + side * step)
             try:
                 yield from walk_to(scene, goal, tolerance=0.25, face=False)
             except Aborted:
@@ -250,11 +258,13 @@ def occlude_reveal(
     metres: float = 6.0,
     hold: int = 4,
     change: bool = False,
+    go_around: bool = False,
     window: int = 5,
 ) -> Motion:
     """Walks to where something stands before the instance, and back: hidden without being out of view.
 
-    `change` as in `look_away_return`.
+    `change` as in `look_away_return`. `go_around` keeps clear of the other instances: for worlds in which bodies cannot
+    pass through them.
     """
     yield from find_object(scene, kinds, change=change)
     target = scene.focus["object_id"]
@@ -269,8 +279,22 @@ def occlude_reveal(
         return covered(scene.truth, item.position, item.size) if change else scene.pixels(target) == 0
 
     box = box_corners(item.position, item.size)
-    for place in hiding_places(scene.solid, home.eye, box, metres)[:3]:
-        yield from strafe_to(scene, place, item.position)
+    ways: Iterable[list[NDArray[np.float64]]]
+    if go_around:
+        obstacles = [(o.position, o.size[0] / 2) for o in scene.truth.objects if o.exists]
+        ways = itertools.islice(ways_to_hide(scene.solid, home.eye, box, metres, obstacles), 6)
+    else:
+        ways = [[place] for place in hiding_places(scene.solid, home.eye, box, metres)[:3]]
+    walked: list[NDArray[np.float64]] = []  # corners of the way from home, for the way back
+    for way in ways:
+        yield from _walk_back(scene, walked, item.position)
+        walked = []
+        try:
+            for corner in way:
+                walked += [scene.pose.eye] if go_around else []
+                yield from strafe_to(scene, corner, item.position)
+        except Aborted:
+            continue  # something that was not seen stands in the way; another place may do
         yield from look_at(scene, item.position)
         if hidden():
             break
@@ -278,11 +302,18 @@ def occlude_reveal(
         scene.abort("nothing hides the instance within reach")
     scene.mark("hidden")
     yield from wait(hold)
+    yield from _walk_back(scene, walked, item.position)
     yield from strafe_to(scene, home.eye, item.position, tolerance=0.08)
     yield from go_back_to(scene, home, face=False)
     scene.focus["unseen_steps"] = scene.t - first
     scene.mark("return")
     yield from wait(window - 1)
+
+
+def _walk_back(scene: Scene, walked: Sequence[NDArray[np.float64]], watch: NDArray[np.float64]) -> Motion:
+    """Goes back over the corners of a way, the last first, with an eye on a point."""
+    for corner in reversed(walked):
+        yield from strafe_to(scene, corner, watch)
 
 
 def noop_hold(scene: Scene, *, steps: int = 32) -> Motion:
@@ -293,11 +324,18 @@ def noop_hold(scene: Scene, *, steps: int = 32) -> Motion:
     scene.mark("return")
 
 
-def _start_walk(scene: Scene) -> Motion:
-    """Ends the survey, turns to where the way is clearest and at least 15 degrees aside, and marks the departure."""
+def _start_walk(scene: Scene, legs: Sequence[float] = ()) -> Motion:
+    """Ends the survey, turns to where the way is clearest and at least 15 degrees aside, and marks the departure.
+
+    Where one of the `legs`, ways that many degrees aside of it, has no room, it looks around for a better direction.
+    """
     yield from finish_context(scene)
     ways = (15.0, -15.0, 30.0, -30.0)
     yield from turn_by(scene, max(ways, key=lambda turn: min(6.0, clearance(scene.truth, turn))))
+    for _ in range(5):
+        if min((clearance(scene.truth, leg) - _KEEP_OFF for leg in legs), default=_LEAST_LEG) >= _LEAST_LEG:
+            break
+        yield from turn_by(scene, 60.0)
     scene.mark("departure")
 
 

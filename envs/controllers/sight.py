@@ -12,6 +12,8 @@ from worldsim.envs.controllers.pose import heading, pose_of
 from worldsim.errors import ContractError
 from worldsim.truth import TruthState
 
+COVER = 0.3  # metres: what covers a thing is at least so much nearer than its box
+
 
 def project(truth: TruthState, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where points fall in the frame: pixels (N, 2) float64 (x right, y down) and depth (N,) metres along z."""
@@ -51,6 +53,25 @@ def on_floor(truth: TruthState, points: NDArray[np.float64]) -> NDArray[np.bool_
     at = np.where(ok[:, None], pixels, 0.0).astype(np.intp)
     result: NDArray[np.bool_] = ok & (depth[at[:, 1], at[:, 0]] <= z + _slack(truth, z))
     return result
+
+
+def is_open_floor(truth: TruthState, middle: NDArray[np.float64], half: float) -> bool:
+    """Whether a square of the floor, (3,) metres and half a side, is seen whole, with nothing that rises from it.
+
+    Stricter than `on_floor`: it goes by the height of the surface in the middle of each pixel, and looks as far beyond
+    the square as that middle may be from the point in question, so that no wall can stand in it.
+    """
+    assert truth.depth is not None
+    assert truth.intrinsics is not None
+    assert truth.world_from_camera is not None
+    _, z = project(truth, middle)
+    line = (half + max(0.1, float(_slack(truth, z)[0]) / 1.5)) * np.linspace(-1.0, 1.0, 7)
+    points = middle + np.stack([(g := np.meshgrid(line, line))[0], np.zeros((7, 7)), g[1]], axis=-1).reshape(-1, 3)
+    if not seen(truth, points).all():
+        return False
+    at = project(truth, points)[0].astype(np.intp)
+    heights = _points(truth)[at[:, 1], at[:, 0], 1] + truth.world_from_camera[1, 3] - middle[1]
+    return bool((np.abs(heights) < 0.02).all())
 
 
 def _slack(truth: TruthState, z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -121,7 +142,7 @@ def covered(truth: TruthState, centre: NDArray[np.float64], size: NDArray[np.flo
     if not inside.all():
         return False
     at = pixels.astype(np.intp)
-    return bool((depth[at[:, 1], at[:, 0]] < z - float(np.max(size)) - 0.3).all())
+    return bool((depth[at[:, 1], at[:, 0]] < z - float(np.max(size)) - COVER).all())
 
 
 def clearance(truth: TruthState, turn: float = 0.0, half_width: float = 0.4) -> float:
@@ -174,26 +195,28 @@ def hiding_places(
             apart = math.hypot(*(place - box[0])[[0, 2]])
             if not 0.75 <= walk <= reach or apart < 1.5:
                 continue
-            if all(_blocked(solid, place, point) for point in box) and not _on_the_way(solid, eye, place):
+            if all(is_blocked(solid, place, point) for point in box) and not _on_the_way(solid, eye, place):
                 found.append((walk, place))
     return [place for _, place in sorted(found, key=lambda entry: entry[0])]
 
 
-def _blocked(solid: set[tuple[int, int, int]], a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
-    """Whether a known cell lies on the line between two points, without the last half metre."""
+def is_blocked(
+    solid: set[tuple[int, int, int]], a: NDArray[np.float64], b: NDArray[np.float64], before: float = 0.5
+) -> bool:
+    """Whether a known cell lies on the line between two points, at least `before` metres before the second."""
     length = float(np.linalg.norm(b - a))
-    along = np.arange(0.0, max(0.1, length - 0.5), 0.1)[:, None] / length
+    along = np.arange(0.0, max(0.1, length - before), 0.1)[:, None] / length
     return any((int(x), int(y), int(z)) in solid for x, y, z in np.floor(a + along * (b - a)))
 
 
 def _on_the_way(solid: set[tuple[int, int, int]], a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
     """Whether a known cell stands in the body's way between two places of the eye."""
     way = b - a
-    # 0.4 m are the body and a little more; 0.5 m make good what `_blocked` leaves out at the end.
+    # 0.4 m are the body and a little more; 0.5 m make good what `is_blocked` leaves out at the end.
     side = 0.4 * np.array([way[2], 0.0, -way[0]]) / max(1e-6, math.hypot(way[0], way[2]))
     beyond = b + 0.9 * way / max(1e-6, float(np.linalg.norm(way)))
     return any(
-        _blocked(solid, a + shift + drop, beyond + shift + drop)
+        is_blocked(solid, a + shift + drop, beyond + shift + drop)
         for shift in (-side, np.zeros(3), side)
         for drop in (np.zeros(3), np.array([0.0, -1.0, 0.0]))
     )

@@ -9,10 +9,11 @@ import numpy as np
 from worldsim.envs.controllers.motions import MAX_TURN, press, turn_to, wait
 from worldsim.envs.controllers.pose import bearing, ground_distance, half_view, pitch_to, wrap, yaw_to
 from worldsim.envs.controllers.scene import Motion, Press, Scene
-from worldsim.envs.controllers.sight import cell_box, clearance, free_cells, is_free, on_floor, seen
+from worldsim.envs.controllers.sight import cell_box, clearance, free_cells, is_free, is_open_floor, on_floor, seen
 from worldsim.truth import ObjectState
 
 FRAMES_KNOWN = 3  # a fact is scored only if it was visible in that many context frames
+_STEPS_A_WAY = 3  # that `_make_room` takes in one direction before it tries the next
 FREEZE_PROOF = 10.5  # degrees between the judged pose and each pose of the context: a frozen frame must not pass
 
 
@@ -56,7 +57,9 @@ def find_object(
     if change:
         if look_down:
             yield from turn_to(scene, scene.pose.yaw, _pitch_onto(scene, target))
-        yield from _announce_change(scene, target)
+            target = yield from _make_room(scene, target, kinds, near, far)
+            scene.focus |= {"object_id": target.id, "kind": target.kind}
+        yield from _announce_change(scene, target, careful=look_down)
         return
     side = 1.0 if bearing(scene.truth, target.position) >= 0 else -1.0
     yield from finish_context(scene, glance=-4.0 * side)
@@ -109,13 +112,36 @@ def _walk_around(scene: Scene, item: ObjectState, steps: int = 8) -> Motion:
         yield from press({"camera": (0.0, float(np.clip(turn, -MAX_TURN, MAX_TURN))), "forward": 1, "jump": 1})
 
 
-def _announce_change(scene: Scene, target: ObjectState) -> Motion:
+def _make_room(
+    scene: Scene, target: ObjectState, kinds: Sequence[str], near: float, far: float
+) -> Generator[Press, None, ObjectState]:
+    """Steps back from an instance, or aside, until there is floor in view to which it, or another, could be moved."""
+    ways = ["back", "left", "right"] if target.visible_px >= 2 * scene.min_px else ["forward", "left", "right"]
+    edge, tried = half_view(scene.truth) - 12.0, 0
+    while True:
+        others = [o for o in _candidates(scene, kinds, near, far) if o.id != target.id]
+        for item in (scene.object(target.id), *(o for o in others if _well_in_view(scene, o, edge))):
+            late = scene.t + max(0, FRAMES_KNOWN - scene.seen.get(item.id, 0)) > scene.context - 1 - FRAMES_KNOWN
+            big = item.visible_px >= 1.25 * scene.min_px
+            if big and not late and _other_place(scene, item, careful=True) is not None:
+                return item
+        if scene.t >= scene.context - 1 - FRAMES_KNOWN:
+            return scene.object(target.id)
+        item, before = scene.object(target.id), scene.pose.eye
+        turns = _pitch_onto(scene, item) - scene.pose.pitch, bearing(scene.truth, item.position)
+        yield from press({ways[0]: 1, "camera": tuple(float(np.clip(v, -MAX_TURN, MAX_TURN)) for v in turns)})
+        tried += 1
+        if tried == _STEPS_A_WAY or ground_distance(before, scene.pose.eye) < 0.02:
+            ways, tried = [*ways[1:], ways[0]], 0
+
+
+def _announce_change(scene: Scene, target: ObjectState, *, careful: bool) -> Motion:
     yield from wait(max(0, FRAMES_KNOWN - scene.seen.get(target.id, 0)))
     if scene.seen.get(target.id, 0) < FRAMES_KNOWN:
         scene.abort("the instance was visible in fewer than three frames of the context")
     if scene.t > scene.context - 1 - FRAMES_KNOWN:
         scene.abort("the instance came into view too late for a change in the context")
-    spot = _other_place(scene, target)
+    spot = _other_place(scene, scene.object(target.id), careful=careful)
     if spot is not None:
         scene.focus["moved_to"] = spot
     scene.mark("changed")
@@ -206,15 +232,19 @@ def _well_in_view(scene: Scene, item: ObjectState, edge: float) -> bool:
     return item.visible_px >= 1.25 * scene.min_px and abs(bearing(scene.truth, item.position)) <= edge
 
 
-def _other_place(scene: Scene, target: ObjectState) -> list[float] | None:
-    """A place on the same floor 1 to 2.8 m from the instance where it could be seen as well, or None."""
+def _other_place(scene: Scene, target: ObjectState, *, careful: bool = False) -> list[float] | None:
+    """A place on the same floor 1 to 2.8 m from the instance where it could be seen as well, or None.
+
+    `careful` looks in three times as many directions, and wants the floor around it seen so far that no wall can stand
+    in it: for worlds that refuse a place in a wall.
+    """
     base = target.position - np.array([0.0, target.size[1] / 2, 0.0])
     eye = scene.pose.eye
     view = departure_yaw(scene, yaw_to(eye, target.position))  # from where it will be looked at, before and after
     edge = half_view(scene.truth) - 12.0
     places = []
     for distance in (1.5, 2.0, 1.2, 2.4, 1.0, 2.8):
-        for angle in np.arange(0.0, 2 * np.pi, np.pi / 4):
+        for angle in np.arange(0.0, 2 * np.pi, np.pi / (12 if careful else 4)):
             place = base + distance * np.array([np.cos(angle), 0.0, np.sin(angle)])
             away, wanted = ground_distance(eye, place), 1.1 * scene.min_px
             if away < 1.0 or abs(wrap(yaw_to(eye, place) - view)) > edge:
@@ -227,7 +257,9 @@ def _other_place(scene: Scene, target: ObjectState) -> list[float] | None:
             half = target.size[0] / 2
             floor = place + np.array([[dx, 0.0, dz] for dx in (-half, 0, half) for dz in (-half, 0, half)])
             body = place + np.array([[0.0, target.size[1] * f, 0.0] for f in (0.3, 0.6, 0.95)])
-            if on_floor(scene.truth, floor).all() and seen(scene.truth, body).all():
+            if not (on_floor(scene.truth, floor).all() and seen(scene.truth, body).all()):
+                continue
+            if not careful or is_open_floor(scene.truth, place, half):
                 aside = abs(bearing(scene.truth, place) - bearing(scene.truth, target.position))
                 places.append((-aside, [float(v) for v in place]))
         if places:  # as far aside as the first distance that works allows
