@@ -26,7 +26,7 @@ _AT_ONCE: Final = 8 * 1000  # speed
 
 # Numbers of the scripts.
 POSE, TURN, TILT, MOVE, REMOVE = 1, 2, 3, 4, 5
-_SPAWN, _DOOR, _SET_DOOR, _GATE, _STOP, _SWITCH, _SET_SWITCH = 100, 200, 300, 400, 499, 500, 600
+_SPAWN, _DOOR, _SET_DOOR, _GATE, _STOP, _SWITCH, _SET_SWITCH = 100, 200, 300, 400, 450, 500, 600
 
 
 def door_script(tag: int) -> int:

@@ -138,7 +138,14 @@ class Program:
         return self.strings.index(string)
 
     def compile(self) -> bytes:
-        """The lump BEHAVIOR, in the old format ("ACS", one byte 0)."""
+        """The lump BEHAVIOR, in the old format ("ACS", one byte 0).
+
+        Raises:
+            ValueError: If two scripts have one number: the engine would run only one of them, without a word.
+        """
+        numbers = [script.number for script in self.scripts]
+        if twice := sorted({n for n in numbers if numbers.count(n) > 1}):
+            raise ValueError(f"each script has a number of its own, but these are used twice: {twice}")
         code, entries, start = b"", [], 8
         for script in self.scripts:
             entries.append((script.number, start + len(code), script.args))

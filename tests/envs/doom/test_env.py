@@ -18,6 +18,7 @@ import pytest
 from tests.envs.doom.helpers import DoomEnv, find, press, stand_before, walks
 from worldsim import trees
 from worldsim.checks import check_truth_env
+from worldsim.envs.doom.layout import generate
 from worldsim.errors import ConfigError, ContractError, PrerequisiteError, ShapeError, UnsupportedError, WorldFailure
 from worldsim.truth import AddObject, MoveObject, RecolourObject, RemoveObject, SetObjectState, SetPose, StopProcess
 
@@ -139,8 +140,10 @@ def test_a_switch_opens_a_door_far_from_it(env: Any) -> None:
     assert set(np.unique(truth.segmentation[changed])) == {switch.id}
 
 
-def test_a_gate_goes_up_by_itself_until_it_is_stopped(env: Any) -> None:
-    env.reset(seed=4)
+@pytest.mark.parametrize("tag", [1, 2])
+def test_a_gate_goes_up_by_itself_until_it_is_stopped(env: Any, tag: int) -> None:
+    seed = next(s for s in range(20) if generate("rooms", s).doors[tag - 1].kind == "gate")
+    env.reset(seed=seed)
     gate = find(env.truth(), "gate")
     stand_before(env, gate, 3.0)
     env.edit(SetObjectState(object_id=gate.id, attribute="moving", value=True))
@@ -151,9 +154,12 @@ def test_a_gate_goes_up_by_itself_until_it_is_stopped(env: Any) -> None:
     assert pixels == sorted(pixels, reverse=True)
     assert pixels[-1] < pixels[0] - 100
     env.edit(StopProcess(process="gate"))
-    still = find(env.truth(), "gate").visible_px
-    env.step(press())
+    still, switch = find(env.truth(), "gate").visible_px, find(env.truth(), "switch")
+    for _ in range(3):
+        env.step(press())
     assert find(env.truth(), "gate").visible_px == still > 0
+    assert not find(env.truth(), "gate").attributes["moving"]
+    assert find(env.truth(), "switch").attributes == switch.attributes == {"on": False}
 
 
 def test_what_is_walked_over_is_taken(env: Any) -> None:

@@ -64,3 +64,9 @@ def test_scripts_compile_to_the_words_of_the_machine() -> None:
     strings, offset = struct.unpack_from("<2i", lump, directory + 28)
     assert strings == 1
     assert lump[offset : offset + 5] == b"Clip\0"
+
+
+def test_two_scripts_of_one_number_are_refused() -> None:
+    program = Program(scripts=[Script(number=500, words=[]), Script(number=500, words=[])])
+    with pytest.raises(ValueError, match=r"used twice: \[500\]"):
+        program.compile()
