@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -146,6 +147,15 @@ def verdicts(
             if not probed(scenario, spec):
                 reason = f"{NOT_MADE_FOR} {spec.family}"
             out.append(Verdict(metric=spec.name, scenario=scenario.name, scored=reason is None, reason=reason))
+    return out
+
+
+def reasons_of(verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+    """Why one metric is not scored -> in which scenarios; that a scenario was made for something else is no news."""
+    out: dict[str, list[str]] = defaultdict(list)
+    for v in verdicts:
+        if not v.scored and not (v.reason or "").startswith(NOT_MADE_FOR):
+            out[v.reason or ""].append(v.scenario)
     return out
 
 

@@ -251,7 +251,7 @@ def train_dit(job: Training, codec: VideoCodec, latents: list[LatentRecording]) 
     dit = DiT(recipe.dit, actions.count(space))
     if job.init is not None:
         words = job.init.dit.config.vocabulary
-        _start_from(job, "dit", dit, moved_words(dit, job.init.dit.state_dict(), recipe.dit.vocabulary, words))
+        _start_from(job, "dit", dit, *moved_words(dit, job.init.dit.state_dict(), recipe.dit.vocabulary, words))
     stage, counts = recipe.dit_training, [data.fresh for data in recipe.data]
     fresh = {"count": counts, "every": recipe.refresh if any(counts) else 0}
     with fresh_latents(job, codec, latents) as source:
@@ -277,10 +277,10 @@ def train_dit(job: Training, codec: VideoCodec, latents: list[LatentRecording]) 
     return (dit, result) if result.finished else None
 
 
-def _start_from(job: Training, name: str, module: Any, source: Mapping[str, Any]) -> None:
+def _start_from(job: Training, name: str, module: Any, source: Mapping[str, Any], new_words: int = 0) -> None:
     from worldsim.model.training.transfer import take_over
 
-    found = take_over(name, module, source)
+    found = take_over(name, module, source, new_words)
     if not (job.out / name / "state").exists():
         job.say("\n".join(found.lines()))
 

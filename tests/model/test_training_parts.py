@@ -270,11 +270,13 @@ def test_words_keep_their_embedding_in_another_vocabulary() -> None:
     words, other = ("a", "chest", "pig"), ("pig", "court", "a")
     old, new = encoder(words), encoder(other)
     there, own = old["text"]["words"].weight, new["text"]["words"].weight.detach().clone()
-    take_over("dit", new, moved_words(new, old.state_dict(), other, words))
+    found = take_over("dit", new, *moved_words(new, old.state_dict(), other, words))
     assert torch.equal(new["text"]["words"].weight, torch.stack([*there[:2], there[4], own[3], there[2]]))
+    assert found.share == pytest.approx(4 / 5) and "1 rows fresh" in found.lines()[-1]
     source = old.state_dict()
-    assert moved_words(old, source, words, words) is source
-    assert moved_words(nn.Linear(1, 1), source, (), words) is source  # it reads no text
+    assert moved_words(old, source, words, words) == (source, 0)
+    assert moved_words(nn.Linear(1, 1), source, (), words) == (source, 0)  # it reads no text
+    assert len(take_over("dit", old, source).lines()) == 1
 
 
 def test_batches_depend_on_step_and_part_only() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from worldsim.faults.base import missing_of
 from worldsim.faults.table import FAULTS
-from worldsim.plan import NOT_MADE_FOR, Verdict
+from worldsim.plan import Verdict, reasons_of
 from worldsim.truth import Abilities
 
 
@@ -26,8 +26,7 @@ def unasked(metrics: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, st
         own = [v for v in verdicts if v.metric == name]
         if any(v.scored for v in own):
             continue
-        reasons = [str(v.reason) for v in own if not str(v.reason).startswith(NOT_MADE_FOR)]
-        out[name] = _joined(reasons) or f"no scenario of the set is made for {name.partition('.')[0]}"
+        out[name] = "; ".join(reasons_of(own)) or f"no scenario of the set is made for {name.partition('.')[0]}"
     return out
 
 
@@ -55,7 +54,3 @@ def without_prey(idle: Mapping[str, int]) -> dict[str, str]:
         for name, count in idle.items()
         if FAULTS[name].make.strikes
     }
-
-
-def _joined(reasons: Sequence[str]) -> str:
-    return "; ".join(dict.fromkeys(reasons))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from worldsim.plan import NOT_MADE_FOR, Verdict
+from worldsim.plan import Verdict, reasons_of
 
 if TYPE_CHECKING:
     from worldsim.evaluate import Prepared
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 def summed_up(family: str, verdicts: Sequence[Verdict]) -> tuple[str, str]:
     """Of one metric: where it is scored, and why not elsewhere."""
     scored = [v.scenario for v in verdicts if v.scored]
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for v in verdicts:  # that a scenario was made for something else is no news
-        if not v.scored and not (v.reason or "").startswith(NOT_MADE_FOR):
-            reasons[v.reason or ""].append(v.scenario)
     every = "all scenarios" if len(scored) == len(verdicts) else ", ".join(scored) or "none"
-    why = "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons.items())
+    why = "; ".join(f"{', '.join(s)}: {r}" for r, s in reasons_of(verdicts).items())
     if not scored and not why:
         why = f"no scenario of this set is made for {family}"
     return every, why
