@@ -17,8 +17,9 @@ from worldsim.envs.controllers.motions import act, look_at, press, turn_by, turn
 from worldsim.envs.controllers.pose import bearing, ground_distance, heading, pitch_to, wrap, yaw_to
 from worldsim.envs.controllers.probes import leave_and_return
 from worldsim.envs.controllers.scene import Aborted, Motion, Press, Scene
-from worldsim.envs.controllers.sight import box_in_view, cell_box, free_cells
+from worldsim.envs.controllers.sight import box_in_view, cell_box, free_cells, is_blocked
 from worldsim.envs.controllers.survey import FRAMES_KNOWN, departure_yaw, find_floor, find_object, finish_context
+from worldsim.envs.controllers.ways import explore_ground
 
 Vector: TypeAlias = NDArray[np.float64]  # (3,) metres
 
@@ -103,15 +104,17 @@ def use_leave_return(
     angle: float = 90.0,
     hold: int = 4,
     leave: float = 0.0,
+    reach: float | None = None,
     window: int = 5,
 ) -> Motion:
     """Walks up to a door, lever or chest, uses it, leaves, returns: is it still as it was left?
 
-    The focus gets `unused` and `used`, the values of its state before and after.
+    `reach` is how near it must go, metres from the middle of the thing. The focus gets `unused` and `used`, the values
+    of its state before and after.
     """
     yield from find_object(scene, kinds, near=near, far=far)
     target = scene.focus["object_id"]
-    yield from _approach(scene, target)
+    yield from _approach(scene, target, reach)
     state = scene.object(target).attributes
     is_on = bool(next((state[name] for name in ("open", "on") if name in state), False))
     scene.focus |= {"unused": is_on, "used": not is_on}
@@ -313,18 +316,43 @@ def _leave_cell(scene: Scene, *, angle: float, hold: int, leave: float, window: 
     )
 
 
-def _approach(scene: Scene, target: int) -> Motion:
-    """Walks up to an instance until it is within reach, and looks at it."""
+def _approach(scene: Scene, target: int, reach: float | None = None) -> Motion:
+    """Walks up to an instance until it is within reach, around what stands in the way, and looks at it.
+
+    With a `reach` of its own it must be in the middle of the frame from there; else it is gone to from another side.
+    """
     position = scene.object(target).position
-    eye = scene.pose.eye
+    eye, near, far = scene.pose.eye, REACH if reach is None else reach, ARM if reach is None else reach + 0.35
     distance = ground_distance(eye, position)
-    if distance > REACH:
+    if distance > near:
         try:
-            yield from walk_to(scene, eye + (distance - REACH) * heading(yaw_to(eye, position)), tolerance=0.3)
+            yield from walk_to(scene, eye + (distance - near) * heading(yaw_to(eye, position)), tolerance=0.3)
         except Aborted:
-            if ground_distance(scene.pose.eye, position) > ARM:
-                raise
+            if ground_distance(scene.pose.eye, position) > far:
+                yield from _go_around(scene, target, near)
     yield from look_at(scene, scene.object(target).position)
+    ids = scene.truth.segmentation
+    if reach is not None and ids is not None and ids[ids.shape[0] // 2, ids.shape[1] // 2] != target:
+        yield from _go_around(scene, target, near)
+        yield from look_at(scene, scene.object(target).position)
+
+
+def _go_around(scene: Scene, target: int, reach: float) -> Motion:
+    """Looks all around, then walks the shortest way to where an instance is within reach and in the open."""
+    scene.mapping = True
+    yield from turn_by(scene, 360.0)
+    position = scene.object(target).position
+    others = [(o.position, o.size[0] / 2) for o in scene.truth.objects if o.exists and o.id != target]
+    ground = explore_ground(scene.solid, scene.pose.eye, 12.0, others)
+    for node in ground.nodes():
+        place = ground.place(*node)
+        near = -0.6 < ground_distance(place, position) - reach < 0.3
+        # Half a metre before its middle is the face of the thing; a wall beside it must not be hit before that.
+        if near and not is_blocked(scene.solid, place, position, before=0.55):
+            for corner in ground.way(*node):
+                yield from walk_to(scene, corner, tolerance=0.2)
+            return
+    scene.abort("the way is blocked, and no way around is known")
 
 
 def _beside(scene: Scene, origin: Vector) -> Generator[Press, None, tuple[int, int, int]]:
