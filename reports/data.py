@@ -44,6 +44,7 @@ class SummaryRow:
     unit: str = ""
     higher_is_better: bool = True
     certified: bool = False
+    certified_in: str = ""  # the run's own environment, or Blocks
     floor_name: str = "floor"
     ceiling_name: str = "re-run"
     nulls: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)

@@ -47,6 +47,7 @@ class HeadlineRow:
     bar: Markup
     reason: str
     certified: bool
+    certified_in: str
     lower_is_better: bool
 
 
@@ -112,6 +113,7 @@ def headline_row(row: SummaryRow) -> HeadlineRow:
         bar=bar,
         reason=reason,
         certified=row.certified,
+        certified_in=row.certified_in.capitalize(),
         lower_is_better=not row.higher_is_better,
     )
 

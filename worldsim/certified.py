@@ -1,6 +1,7 @@
 """Which metrics are certified: those that met every expectation in the release's response matrix, and in which version.
 
-The list is packaged beside this file. `python -m worldsim.certified MATRIX.json` writes it from a certification. Where
+A metric is certified in an environment: what it is blind to in one world it may see in another. The lists are packaged
+beside this file. `python -m worldsim.certified MATRIX.json` writes that of an environment from a certification. Where
 the environment variable WORLDSIM_CERTIFIED names another `matrix.json`, the metrics that passed there count as well:
 your own, or those with your own weights.
 """
@@ -20,34 +21,57 @@ from worldsim.errors import StoreError, WorldsimError
 
 FILE = Path(__file__).with_name("certified.json")
 VARIABLE = "WORLDSIM_CERTIFIED"
+HOME = "blocks"  # the environment of the release's own matrix
 
 
-def certified_metrics(path: Path = FILE) -> Mapping[str, int]:
+def certified_metrics(env: str = HOME, path: Path = FILE) -> Mapping[str, int]:
     """Metric -> the version that passed. Another version of it is another metric, and has proved nothing.
 
+    Args:
+        env: Where; empty for an environment in which nothing was certified.
+        path: The packaged lists.
+
     Raises:
-        StoreError: If the file does not hold such a list, or WORLDSIM_CERTIFIED names no response matrix.
+        StoreError: If the file does not hold such lists, or WORLDSIM_CERTIFIED names no response matrix.
     """
     own = os.environ.get(VARIABLE)
-    return MappingProxyType({**_packaged(path), **(_own(own) if own else {})})
+    where, found = _own(own) if own else (env, {})
+    return MappingProxyType({**_packaged(path).get(env, {}), **(found if where == env else {})})
+
+
+def marks(name: str, version: int, env: str) -> dict[str, object]:
+    """Whether a metric is `certified` in an environment, and `certified_in` which it is: that one, Blocks, or None."""
+    here = certified_metrics(env).get(name) == version
+    at_home = certified_metrics().get(name) == version
+    return {"certified": here, "certified_in": env if here else HOME if at_home else None}
 
 
 @cache
-def _packaged(path: Path) -> dict[str, int]:
+def _packaged(path: Path) -> dict[str, dict[str, int]]:
     found = _object(path)
-    if not all(isinstance(v, int) and not isinstance(v, bool) for v in found.values()):
-        raise StoreError(f"{path} should map metrics to whole versions, got {found}. Write it with {_USAGE}")
+    lists = list(found.values())
+    if not all(isinstance(own, dict) and all(type(v) is int for v in own.values()) for own in lists):
+        raise StoreError(
+            f"{path} should map environments to metrics to whole versions, got {found}. Write it with {_USAGE}"
+        )
     return found
 
 
 @cache
-def _own(matrix: str) -> dict[str, int]:
+def _own(matrix: str) -> tuple[str, dict[str, int]]:
     try:
-        return certified_in(_object(Path(matrix)))
+        document = _object(Path(matrix))
+        return env_of(document), certified_in(document)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StoreError(
             f"{VARIABLE} should name the matrix.json of a certification, but {matrix}: {error!r}"
         ) from error
+
+
+def env_of(document: Mapping[str, Any]) -> str:
+    """The environment of a response matrix."""
+    command = [str(word) for word in document.get("command", ())]
+    return command[command.index("--env") + 1] if "--env" in command[:-1] else HOME
 
 
 def certified_in(document: Mapping[str, Any]) -> dict[str, int]:
@@ -69,7 +93,7 @@ def certified_in(document: Mapping[str, Any]) -> dict[str, int]:
 
 
 def main(args: Sequence[str]) -> int:
-    """Writes the packaged list from a response matrix and says who is in it; returns the exit code."""
+    """Writes the packaged list of an environment from its matrix and says who is in it; returns the exit code."""
     if len(args) != 1 or args[0] in ("-h", "--help"):
         print(f"usage: {_USAGE}")
         return 0 if args and args[0] in ("-h", "--help") else 2
@@ -82,9 +106,10 @@ def main(args: Sequence[str]) -> int:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         print(f"{args[0]} should be the matrix.json of a certification, but: {error!r}", file=sys.stderr)
         return 1
-    FILE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    env, lists = env_of(document), _object(FILE) if FILE.exists() else {}
+    FILE.write_text(json.dumps({**lists, env: found}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     left = [name for name in document["metrics"] if name not in found]
-    print(f"certified, {len(found)} of {len(found) + len(left)}: {', '.join(found) or 'none'}")
+    print(f"certified in {env}, {len(found)} of {len(found) + len(left)}: {', '.join(found) or 'none'}")
     print(f"not certified: {', '.join(left) or 'none'}")
     return 0
 

@@ -287,7 +287,7 @@ def write_scores(
     scores: list[dict[str, Any]] = []
     for metric in (m() for m in metrics):
         mine = [row for row in observations if row.metric == metric.spec.name]
-        a, b = scoring.summarise(metric, mine, resamples=config.resamples, min_worlds=config.min_worlds)
+        a, b = scoring.summarise(metric, mine, resamples=config.resamples, min_worlds=config.min_worlds, env=config.env)
         summary += a
         curves += b
         scores += scoring.scores(metric, mine)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from worldsim.certified import certified_metrics
+from worldsim.certified import HOME, marks
 from worldsim.estimators import Estimator, estimator, horizons_of, table, world_means
 from worldsim.nulls import NULLS
 from worldsim.protocols import Averaging, Guessing, Metric
@@ -34,7 +34,7 @@ def plain(value: float | None) -> float | None:
 
 
 def summarise(
-    metric: Metric, rows: Sequence[Observation], *, resamples: int = 2000, min_worlds: int = 10
+    metric: Metric, rows: Sequence[Observation], *, resamples: int = 2000, min_worlds: int = 10, env: str = HOME
 ) -> tuple[Rows, Rows]:
     """Summary rows and curve rows of one metric, per scenario and over all ("*"), per arm.
 
@@ -43,6 +43,7 @@ def summarise(
         rows: All sources; their order does not matter.
         resamples: Of the bootstrap over worlds, which floor, ceiling and skill share.
         min_worlds: With fewer worlds no point estimate is given, but a reason.
+        env: Whose truth it was: a metric is certified in an environment.
     """
     ordered = sorted(rows, key=lambda r: (r.scenario, r.episode, r.source, r.arm, r.sample, r.event, r.delay or 0))
     summary: Rows = []
@@ -56,7 +57,7 @@ def summarise(
         }
         for index, arm in enumerate(sorted({r.arm for r in own if r.source == "model"})):
             sources = {"model": [r for r in own if r.source == "model" and r.arm == arm], **anchors}
-            part = _Part(metric, scenario, arm, sources, resamples, min_worlds)
+            part = _Part(metric, scenario, arm, sources, resamples, min_worlds, env)
             summary.append(part.summary())
             curves += part.curves(anchors_too=index == 0)
             if scenario != ALL:
@@ -75,7 +76,9 @@ class _Part:
         sources: dict[str, list[Observation]],
         resamples: int,
         min_worlds: int,
+        env: str,
     ) -> None:
+        self.env = env
         self.metric, self.spec, self.scenario, self.arm = metric, metric.spec, scenario, arm
         self.rows, self.min_worlds = sources, min_worlds
         self.worlds = sorted({r.world for r in sources["model"]})
@@ -188,7 +191,7 @@ class _Part:
             "skill_high": plain(float(high[j])) if skilled else None,
             "unit": spec.unit,
             "higher_is_better": spec.higher_is_better,
-            "certified": certified_metrics().get(spec.name) == spec.version,
+            **marks(spec.name, spec.version, self.env),
             "floor_name": self.floor_name,
             "ceiling_name": "codec" if self.uses_codec else "re-run",
             "nulls": {

@@ -38,10 +38,35 @@ def test_the_list_is_written_from_a_matrix(
     monkeypatch.setattr(certified, "FILE", tmp_path / "certified.json")
     folder = write_fake_matrix(tmp_path / "run")
     assert certified.main([str(folder / "matrix.json")]) == 0
-    assert json.loads((tmp_path / "certified.json").read_text()) == {"fidelity.psnr": 1, "interaction.persistence": 4}
-    assert certified.certified_metrics(tmp_path / "certified.json")["interaction.persistence"] == 4
+    passed = {"fidelity.psnr": 1, "interaction.persistence": 4}
+    assert json.loads((tmp_path / "certified.json").read_text()) == {"blocks": passed}
+    assert certified.certified_metrics(path=tmp_path / "certified.json")["interaction.persistence"] == 4
+    assert not certified.certified_metrics("doom", tmp_path / "certified.json")
     said = capsys.readouterr().out
-    assert "certified, 2 of 4" in said and "not certified: permanence.identity, permanence.gap" in said
+    assert "certified in blocks, 2 of 4" in said and "not certified: permanence.identity, permanence.gap" in said
+
+
+def test_each_environment_has_a_list_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certified, "FILE", tmp_path / "certified.json")
+    matrix = write_fake_matrix(tmp_path / "run") / "matrix.json"
+    document = json.loads(matrix.read_text())
+    for env in ("blocks", "doom", "blocks"):
+        command = ["worldsim", "certify", *([] if env == "blocks" else ["--env", env])]
+        matrix.write_text(json.dumps(document | {"command": command}))
+        assert certified.main([str(matrix)]) == 0
+    certified._packaged.cache_clear()
+    lists = json.loads((tmp_path / "certified.json").read_text())
+    assert sorted(lists) == ["blocks", "doom"] and lists["blocks"] == lists["doom"]
+
+
+def test_a_metric_is_certified_where_it_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = {"blocks": {"a.one": 2, "a.two": 1}, "doom": {"a.two": 1, "a.three": 1}}
+    monkeypatch.setattr(certified, "_packaged", lambda path: lists)
+    assert certified.marks("a.one", 2, "blocks") == {"certified": True, "certified_in": "blocks"}
+    assert certified.marks("a.one", 2, "doom") == {"certified": False, "certified_in": "blocks"}
+    assert certified.marks("a.two", 1, "doom") == {"certified": True, "certified_in": "doom"}
+    assert certified.marks("a.three", 1, "gym:CartPole-v1") == {"certified": False, "certified_in": None}
+    assert certified.marks("a.one", 3, "blocks") == {"certified": False, "certified_in": None}
 
 
 def test_bad_files_leave_the_list_alone(
@@ -55,32 +80,33 @@ def test_bad_files_leave_the_list_alone(
     assert certified.main([]) == 2 and certified.main(["--help"]) == 0
     assert not (tmp_path / "certified.json").exists()
     assert "should be the matrix.json of a certification" in capsys.readouterr().err
-    for text in ('{"a": "1"}', "[]", "{"):
+    for text in ('{"a": 1}', '{"blocks": {"a": "1"}}', '{"blocks": {"a": true}}', "[]", "{"):
         (tmp_path / "list.json").write_text(text)
         certified._packaged.cache_clear()
         with pytest.raises(StoreError, match=r"list\.json"):
-            certified.certified_metrics(tmp_path / "list.json")
+            certified.certified_metrics(path=tmp_path / "list.json")
 
 
 @pytest.mark.parametrize(("version", "wanted"), [(0, True), (1, False)])
 def test_a_summary_names_the_version_that_passed(version: int, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = SSIM.spec
-    monkeypatch.setattr(summary, "certified_metrics", lambda: {spec.name: spec.version + version})
+    monkeypatch.setattr(certified, "_packaged", lambda path: {"doom": {spec.name: spec.version + version}})
     rows = [
         Observation(
             metric=spec.name, episode=f"e{i}", scenario="s", world=i, source="model", event="0", delay=1, outcome=0.5
         )
         for i in range(12)
     ]
-    (whole, _) = summary.summarise(SSIM(), rows, resamples=20)[0]
-    assert whole["certified"] is wanted
+    (whole, _) = summary.summarise(SSIM(), rows, resamples=20, env="doom")[0]
+    assert whole["certified"] is wanted and whole["certified_in"] == ("doom" if wanted else None)
 
 
 def test_a_matrix_of_ones_own_counts_beside_the_packaged_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_fake_matrix(tmp_path / "run")
     monkeypatch.setenv(certified.VARIABLE, str(folder / "matrix.json"))
     found = certified.certified_metrics()
-    assert found["interaction.persistence"] == 4 and set(certified._packaged(certified.FILE)) <= set(found)
+    assert found["interaction.persistence"] == 4 and set(certified._packaged(certified.FILE)["blocks"]) <= set(found)
+    assert "interaction.persistence" not in certified.certified_metrics("gym:CartPole-v1"), "it was made in Blocks"
     (tmp_path / "other.json").write_text('{"rows": []}')
     monkeypatch.setenv(certified.VARIABLE, str(tmp_path / "other.json"))
     with pytest.raises(StoreError, match="WORLDSIM_CERTIFIED"):

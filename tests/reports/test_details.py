@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,16 @@ def test_marks_say_who_is_certified(tmp_path: Path) -> None:
         re.findall(r'<tr class="score [^"]+" data-metric="([^"]+)">.*?class="badge[^"]*"[^>]*>(\w+)<', html, flags=re.S)
     )
     assert rows == {m["metric"]: "certified" if m.get("certified") else "uncertified" for m in METRICS}
+
+
+def test_marks_say_where_a_metric_is_certified(tmp_path: Path) -> None:
+    folder = write_fake_run(tmp_path, videos=False)
+    summary = json.loads((folder / "summary.json").read_text())
+    for row in summary["rows"]:
+        row |= {"certified": False, "certified_in": "blocks"}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    html = build_report(folder).read_text()
+    assert (
+        ">certified in Blocks</span>" in html and ">certified</span>" not in html and ">uncertified</span>" not in html
+    )
+    assert "in these worlds it has not done so" in html
