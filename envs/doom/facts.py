@@ -87,7 +87,10 @@ def facts_of(game: Game) -> dict[int, Fact]:
 
 
 def events_between(game: Game, before: Mapping[int, Fact], after: Mapping[int, Fact]) -> tuple[Event, ...]:
-    """What happened in a step: "pick_up", "kill", "open", "close", "toggle", "start", "stop"."""
+    """What happened in a step: "pick_up", "kill", "open", "close", "toggle", "start", "stop".
+
+    That a gate has come to the top is none of them: it goes up by itself, and "open" is what a hand or a switch does.
+    """
     events = []
     for id_, (exists, now) in after.items():
         existed, was = before.get(id_, (exists, now))
@@ -98,7 +101,7 @@ def events_between(game: Game, before: Mapping[int, Fact], after: Mapping[int, F
             kind = "kill"
         elif "moving" in now and was["moving"] != now["moving"]:
             kind = "start" if now["moving"] else "stop"
-        elif "open" in now and was["open"] != now["open"]:
+        elif "open" in now and "moving" not in now and was["open"] != now["open"]:
             kind = "open" if now["open"] else "close"
         elif "on" in now and was["on"] != now["on"]:
             kind = "toggle"

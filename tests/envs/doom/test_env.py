@@ -160,6 +160,12 @@ def test_a_gate_goes_up_by_itself_until_it_is_stopped(env: Any, tag: int) -> Non
     assert find(env.truth(), "gate").visible_px == still > 0
     assert not find(env.truth(), "gate").attributes["moving"]
     assert find(env.truth(), "switch").attributes == switch.attributes == {"on": False}
+    env.edit(SetObjectState(object_id=gate.id, attribute="moving", value=True))
+    seen = []
+    while not find(env.truth(), "gate").attributes["open"]:
+        env.step(press())
+        seen += [event.kind for event in env.truth().events]
+    assert "open" not in seen, "nobody opened it: a fault that undoes deeds must leave it alone"
 
 
 def test_what_is_walked_over_is_taken(env: Any) -> None:
