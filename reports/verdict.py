@@ -12,10 +12,15 @@ Standing: TypeAlias = Literal["ceiling", "between", "floor", "undecided", "unsco
 
 # An interval that ends within a hundredth of an anchor reaches it: smaller differences are below any printed digit.
 SLACK = 0.01
+# A wide interval alone does not make a score good: the skill itself must be that near to the ceiling.
+NEAR = 0.1
 
 
 def standing(row: SummaryRow) -> Standing:
-    """Compares the skill's interval with 0 and 1; one that holds both says nothing ("undecided")."""
+    """Compares the skill's interval with 0 and 1; one that holds both says nothing ("undecided").
+
+    "ceiling" also takes a skill of at least 1 - `NEAR`: one of 0.5 in 0.4..1.0 lies between.
+    """
     if row.value is None:
         return "unscored"
     if row.skill is None:
@@ -25,7 +30,9 @@ def standing(row: SummaryRow) -> Standing:
     at_ceiling, at_floor = high >= 1 - SLACK, low <= SLACK
     if at_ceiling and at_floor:
         return "undecided"
-    return "ceiling" if at_ceiling else "floor" if at_floor else "between"
+    if at_floor:
+        return "floor"
+    return "ceiling" if at_ceiling and row.skill >= 1 - NEAR else "between"
 
 
 def primary(rows: Iterable[SummaryRow]) -> list[SummaryRow]:

@@ -22,6 +22,7 @@ def row(skill: float | None, low: float | None = None, high: float | None = None
         (-0.4, -0.5, -0.3, "floor"),
         (0.4, -0.3, 1.2, "undecided"),
         (0.4, None, None, "between"),
+        (0.5, 0.38, 1.0, "between"),  # few worlds, not a good score
         (None, None, None, "no scale"),
     ],
 )
