@@ -60,9 +60,10 @@ def figure(found: dict[str, tuple[CurvePoint, ...]], row: SummaryRow, title: str
     lines = sorted((line_of(source, points, row) for source, points in found.items()), key=lambda x: _ORDER[x.kind])
     unit = CURVE_UNITS.get(row.metric, numbers.unit(row.unit))
     svg = curve_chart(lines, title=title, unit=unit)
-    if not svg:
+    data = tuple(readout(lines))
+    if not svg or not data:  # an axis without a line says nothing, and the script would look for one
         return None
-    return CurveFigure(metric=row.metric, unit=unit, summary=row.summary, svg=svg, data=tuple(readout(lines)))
+    return CurveFigure(metric=row.metric, unit=unit, summary=row.summary, svg=svg, data=data)
 
 
 def _find(data: RunData, row: SummaryRow, scenario: str, episode: str) -> dict[str, tuple[CurvePoint, ...]]:

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldsim.reports.charts import Line, curve_chart, readout, skill_bar, skill_x, spread, thin, ticks, value_range
+from worldsim.reports.curves import figure
+from worldsim.reports.data import CurvePoint, SummaryRow
 
 
 def line(kind: str, values: tuple[float | None, ...], **more: object) -> Line:
@@ -87,3 +89,12 @@ def test_readout_writes_missing_values_as_a_dash() -> None:
     (out,) = readout([line("model", (1.0, None), low=(0.9, None), high=(1.1, None))])
     assert out["text"] == ["1.00 [0.900, 1.10]", "–"]
     assert readout([line("null", (None, None))]) == []
+
+
+def test_a_curve_of_gaps_alone_is_no_figure() -> None:
+    """A metric with a value may have none at any single horizon: the page's script expects a line in every figure."""
+    row = SummaryRow(metric="fidelity.useful_horizon", value=1.0, floor=0.0, ceiling=2.0)
+    gaps = {name: tuple(CurvePoint(h=h, value=None) for h in range(1, 5)) for name in ("model", "ceiling")}
+    assert figure(gaps, row, "t") is None
+    drawn = figure(gaps | {"model": tuple(CurvePoint(h=h, value=0.5) for h in range(1, 5))}, row, "t")
+    assert drawn is not None and [line["kind"] for line in drawn.data] == ["model"]
