@@ -94,7 +94,8 @@ def test_readout_writes_missing_values_as_a_dash() -> None:
 def test_a_curve_of_gaps_alone_is_no_figure() -> None:
     """A metric with a value may have none at any single horizon: the page's script expects a line in every figure."""
     row = SummaryRow(metric="fidelity.useful_horizon", value=1.0, floor=0.0, ceiling=2.0)
-    gaps = {name: tuple(CurvePoint(h=h, value=None) for h in range(1, 5)) for name in ("model", "ceiling")}
+    few = tuple(CurvePoint(h=h, value=None, low=0.4, high=0.6) for h in range(1, 5))  # an interval, too few worlds
+    gaps = {"model": few, "ceiling": tuple(CurvePoint(h=h, value=None) for h in range(1, 5))}
     assert figure(gaps, row, "t") is None
     drawn = figure(gaps | {"model": tuple(CurvePoint(h=h, value=0.5) for h in range(1, 5))}, row, "t")
     assert drawn is not None and [line["kind"] for line in drawn.data] == ["model"]
