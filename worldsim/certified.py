@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from worldsim.errors import StoreError, WorldsimError
+from worldsim.registry import short_env
 
 FILE = Path(__file__).with_name("certified.json")
 VARIABLE = "WORLDSIM_CERTIFIED"
@@ -41,6 +42,7 @@ def certified_metrics(env: str = HOME, path: Path = FILE) -> Mapping[str, int]:
 
 def marks(name: str, version: int, env: str) -> dict[str, object]:
     """Whether a metric is `certified` in an environment, and `certified_in` which it is: that one, Blocks, or None."""
+    env = short_env(env)
     here = certified_metrics(env).get(name) == version
     at_home = certified_metrics().get(name) == version
     return {"certified": here, "certified_in": env if here else HOME if at_home else None}
@@ -71,7 +73,7 @@ def _own(matrix: str) -> tuple[str, dict[str, int]]:
 def env_of(document: Mapping[str, Any]) -> str:
     """The environment of a response matrix."""
     command = [str(word) for word in document.get("command", ())]
-    return command[command.index("--env") + 1] if "--env" in command[:-1] else HOME
+    return short_env(command[command.index("--env") + 1]) if "--env" in command[:-1] else HOME
 
 
 def certified_in(document: Mapping[str, Any]) -> dict[str, int]:

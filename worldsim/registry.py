@@ -258,6 +258,12 @@ CONTROLLERS: Registry[Callable[..., Any]] = Registry(
     group="worldsim.controllers",
 )
 
+
+def short_env(name: str) -> str:
+    """The one name of an environment that has two: worldsim/Doom-v0 -> doom; others, as gym:ALE/Pong-v5, stay."""
+    return name.removeprefix("worldsim/").removesuffix("-v0").lower() if name.startswith("worldsim/") else name
+
+
 register_model = MODELS.register
 register_metric = METRICS.register
 register_controller = CONTROLLERS.register

@@ -188,7 +188,7 @@ def of_run(
     suite = read()
     contexts = {s.name: s.context for s in load_set(SET, ENV).scenarios}
     reasons = {
-        f"its worlds are those of {ENV!r}, these of {config.env!r}": config.env != ENV,
+        f"its worlds are those of {ENV!r}, these of {config.env!r}": registry.short_env(config.env) != ENV,
         "the scenario set has changed": chosen[1] != suite.parts["scenarios"]["hash"],
         "some of its scenarios are left out": {s.name for s in scenarios} != set(suite.parts["worlds"]["seeds"]),
         f"the seed is {config.seed}, not {SEED}": config.seed != SEED,

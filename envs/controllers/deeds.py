@@ -342,8 +342,7 @@ def _go_around(scene: Scene, target: int, reach: float) -> Motion:
     scene.mapping = True
     yield from turn_by(scene, 360.0)
     position = scene.object(target).position
-    others = [(o.position, o.size[0] / 2) for o in scene.truth.objects if o.exists and o.id != target]
-    ground = explore_ground(scene.solid, scene.pose.eye, 12.0, others)
+    ground = explore_ground(scene.solid, scene.pose.eye, 12.0, scene.obstacles(besides=target))
     for node in ground.nodes():
         place = ground.place(*node)
         near = -0.6 < ground_distance(place, position) - reach < 0.3

@@ -174,7 +174,7 @@ def a_b_a(scene: Scene, *, metres: float = 5.0, hold: int = 0, window: int = 5) 
     yield from _start_walk(scene)
     home = scene.pose
     yield from move(scene, "forward", min(metres, clearance(scene.truth) - _KEEP_OFF))
-    _require_a_walk(scene, home.eye, 0.75)
+    _require_a_walk(scene, home.eye, _LEAST_LEG)
     scene.mark("hidden")
     yield from wait(hold)
     yield from go_back_to(scene, home)
@@ -281,8 +281,7 @@ def occlude_reveal(
     box = box_corners(item.position, item.size)
     ways: Iterable[list[NDArray[np.float64]]]
     if go_around:
-        obstacles = [(o.position, o.size[0] / 2) for o in scene.truth.objects if o.exists]
-        ways = itertools.islice(ways_to_hide(scene.solid, home.eye, box, metres, obstacles), 6)
+        ways = itertools.islice(ways_to_hide(scene.solid, home.eye, box, metres, scene.obstacles()), 6)
     else:
         ways = [[place] for place in hiding_places(scene.solid, home.eye, box, metres)[:3]]
     walked: list[NDArray[np.float64]] = []  # corners of the way from home, for the way back

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worldsim.envs.controllers.pose import Pose, find_object, pose_of
 from worldsim.envs.controllers.sight import surface_cells
@@ -106,6 +107,10 @@ class Scene:
         """Its pixels in the frame of the moment."""
         item = find_object(self.truth, object_id)
         return item.visible_px if item is not None else 0
+
+    def obstacles(self, besides: int = 0) -> list[tuple[NDArray[np.float64], float]]:
+        """Place (3,) and radius in metres of each instance that stands in a body's way, `besides` left out."""
+        return [(o.position, o.size[0] / 2) for o in self.truth.objects if o.exists and o.id != besides]
 
     def mark(self, name: str) -> None:
         """Names the frame of the moment."""

@@ -66,7 +66,7 @@ def is_open_floor(truth: TruthState, middle: NDArray[np.float64], half: float) -
     assert truth.world_from_camera is not None
     _, z = project(truth, middle)
     line = (half + max(0.1, float(_slack(truth, z)[0]) / 1.5)) * np.linspace(-1.0, 1.0, 7)
-    points = middle + np.stack([(g := np.meshgrid(line, line))[0], np.zeros((7, 7)), g[1]], axis=-1).reshape(-1, 3)
+    points = middle + np.array([(dx, 0.0, dz) for dx in line for dz in line])
     if not seen(truth, points).all():
         return False
     at = project(truth, points)[0].astype(np.intp)

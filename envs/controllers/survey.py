@@ -122,8 +122,7 @@ def _make_room(
         others = [o for o in _candidates(scene, kinds, near, far) if o.id != target.id]
         for item in (scene.object(target.id), *(o for o in others if _well_in_view(scene, o, edge))):
             late = scene.t + max(0, FRAMES_KNOWN - scene.seen.get(item.id, 0)) > scene.context - 1 - FRAMES_KNOWN
-            big = item.visible_px >= 1.25 * scene.min_px
-            if big and not late and _other_place(scene, item, careful=True) is not None:
+            if _well_in_view(scene, item, 180.0) and not late and _other_place(scene, item, careful=True) is not None:
                 return item
         if scene.t >= scene.context - 1 - FRAMES_KNOWN:
             return scene.object(target.id)

@@ -12,7 +12,7 @@ from typing import Any
 from worldsim.envs.scenarios.lines import Lines, read_yaml
 from worldsim.errors import ConfigError, UnknownNameError, WorldsimError, nearest
 from worldsim.recipes import check_recipe
-from worldsim.registry import CONTROLLERS
+from worldsim.registry import CONTROLLERS, short_env
 from worldsim.types import BranchPoint, Scenario, ViewPoint
 
 FOLDER = Path(__file__).parent
@@ -241,8 +241,7 @@ def _unique(names: Sequence[str], where: str, what: str) -> None:
 
 def _folder(env: str) -> str:
     """worldsim/Blocks-v0 -> blocks; gym:ALE/Pong-v5 -> gym."""
-    name = env.split(":")[0]
-    return name.removeprefix("worldsim/").removesuffix("-v0").lower() if name.startswith("worldsim/") else name
+    return short_env(env.split(":")[0])
 
 
 def _hash(version: int, scenarios: Sequence[Scenario]) -> str:

@@ -65,6 +65,8 @@ def test_a_metric_is_certified_where_it_passed(monkeypatch: pytest.MonkeyPatch) 
     assert certified.marks("a.one", 2, "blocks") == {"certified": True, "certified_in": "blocks"}
     assert certified.marks("a.one", 2, "doom") == {"certified": False, "certified_in": "blocks"}
     assert certified.marks("a.two", 1, "doom") == {"certified": True, "certified_in": "doom"}
+    assert certified.marks("a.two", 1, "worldsim/Doom-v0") == {"certified": True, "certified_in": "doom"}
+    assert certified.marks("a.one", 2, "worldsim/Blocks-v0") == {"certified": True, "certified_in": "blocks"}
     assert certified.marks("a.three", 1, "gym:CartPole-v1") == {"certified": False, "certified_in": None}
     assert certified.marks("a.one", 3, "blocks") == {"certified": False, "certified_in": None}
 
